@@ -133,7 +133,7 @@ fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> Co
     error_at(effective, key, complaint)
 }
 
-/// What is wrong with the value of a key, where it was typed.
+/// An error about the value of a key, at the place of the value.
 fn error_at(effective: &Effective, key: &str, complaint: String) -> ConfigError {
     let place = effective.place(key).clone();
     ConfigError { key: key.to_owned(), said: said(effective, key), complaint, place }

@@ -1,4 +1,4 @@
-//! Answers to requests that were handed over, written to the connections that wait for them.
+//! Answers to forwarded requests, written to the connections that wait for them.
 
 use super::carry::conn::Stage;
 use super::desk::Receipt;
@@ -11,13 +11,13 @@ use crate::session::{CloseReason, PlainResponse};
 const UNANSWERED: Refusal = Refusal::new(Status::Unavailable, "the request was not answered in time");
 
 impl<W: World> Shard<W> {
-    /// The answer to a request; `None` where its session knows it.
+    /// Handles the answer to a request; `None` if the session makes the answer.
     pub(super) fn served(&mut self, receipt: Receipt, response: Option<&PlainResponse>) {
         self.carry().comes_back(receipt);
         self.respond(receipt.conn, response);
     }
 
-    /// Writes the answer that a connection waits for, and goes on with what came behind its request.
+    /// Writes the answer that a connection waits for, and continues with the input after its request.
     fn respond(&mut self, key: Key, response: Option<&PlainResponse>) {
         let heard = self.carry().beat_now();
         let Some(conn) = self.carry().conns.entry_mut(key) else { return };
@@ -44,7 +44,7 @@ impl<W: World> Shard<W> {
         self.carry().read_on(key);
     }
 
-    /// The deadline of a connection that waits for an answer.
+    /// Handles the deadline of a connection that waits for an answer.
     pub(super) fn expire_wait(&mut self, key: Key) {
         match self.carry().conns.entry(key).and_then(|conn| conn.session.waits_for()) {
             Some(Wait::Moment) => self.respond(key, None),

@@ -1,19 +1,19 @@
-//! What is due: how long a turn may sleep, and what comes at a connection's deadline.
+//! Timeouts of the poll, and the handling of connections' deadlines.
 
 use super::carry::conn::Stage;
 use super::{Shard, World};
 use crate::base::slots::Key;
 use crate::session::{CloseReason, Session};
 
-/// Deadlines handled in one turn at most; the rest in the next.
+/// Maximum number of deadlines handled in one turn; the rest follows in the next.
 const EXPIRIES_PER_TURN_MAX: usize = 256;
-/// How long a turn sleeps at most while a deadline by the wall clock may be set: nothing wakes a shard when the wall clock is.
+/// Maximum sleep while there are deadlines in wall clock time: no event reports a change of the wall clock.
 const WALL_LOOK_MS: u64 = 1000;
-/// How long a turn sleeps at most while it waits for others to take their letters, or for a drain's next step.
+/// Maximum sleep while other shards must take their letters, or before a drain's next step.
 const STEP_MS: u64 = 5;
 
 impl<W: World> Shard<W> {
-    /// How long the next poll may wait.
+    /// The timeout of the next poll.
     pub(super) fn poll_timeout_ms(&self) -> Option<u64> {
         let clients = &self.door.clients;
         let channels = &self.door.clients.channels;
@@ -31,7 +31,7 @@ impl<W: World> Shard<W> {
         {
             return Some(0);
         }
-        // Unread input waits for its next share of a turn, or for congestion to pass.
+        // Unread input waits for its share of the next turn, or for the end of congestion.
         let step = if self.door.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
         let has_unread = !carry.unread.is_empty() || carry.newcomers.are_waiting();
         let unread = has_unread.then(|| now_ms + u64::from(self.is_congested));
@@ -76,7 +76,7 @@ impl<W: World> Shard<W> {
             Stage::Buried => {}
             Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.carry().grave(key),
             Stage::Open if conn.has_left => self.channels().close(key, CloseReason::Hangup),
-            // Nobody asked for anything: an answer could be taken for that of the next request.
+            // The connection is idle: an answer could be taken for that of the next request.
             Stage::Open if conn.session.is_idle() => self.channels().close(key, CloseReason::Answered),
             Stage::Open if conn.session.waits_for().is_some() => self.expire_wait(key),
             Stage::Open if conn.session.phase().is_request() => {

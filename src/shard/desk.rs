@@ -1,7 +1,7 @@
-//! The port by which requests leave the shards that are answered outside, and the receipts by which their answers come back.
+//! The port for requests that are answered outside the shards, and the receipts for their answers.
 //!
-//! A request is handed over, and not its connection: a reverse proxy sends requests of all kinds on one. What it means is
-//! not known here; a session has found its route and its key.
+//! Requests are handed over, not their connections: a reverse proxy sends requests of all kinds on one. The content
+//! of a request is not interpreted here; a session has found its route and checked its key.
 
 use std::fmt::Debug;
 
@@ -9,43 +9,44 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::session::PlainRequest;
 
-/// Answers requests that shards do not. One per process; called in the shards' threads, so it must not block.
+/// Answers requests that shards do not answer. One per process; called in the shards' threads, so it must not block.
 pub trait Desk: Debug + Send + Sync {
-    /// Takes the requests of a turn, leaving `requests` empty: each is answered once, by [`Letter::Served`](super::mailbox::Letter::Served). Called at the
-    /// end of each turn in which there were some, or in which someone outside was answered (by
-    /// [`super::mailbox::Asker::Outside`]): the time to wake those who wait for answers, once for all of a turn.
+    /// Takes the requests of a turn, leaving `requests` empty: each is answered once, by
+    /// [`Letter::Served`](super::mailbox::Letter::Served). Called at the end of each turn with requests, or with an
+    /// answer to an outside caller ([`super::mailbox::Asker::Outside`]): the time to wake waiting tasks, once per
+    /// turn.
     fn hand_over(&self, requests: &mut Vec<Handed>);
 }
 
 /// A request for the desk.
 #[derive(Debug)]
 pub struct Handed {
-    /// Comes back with the answer.
+    /// Returned with the answer.
     pub receipt: Receipt,
-    /// What is asked, but for the body.
+    /// The request without its body.
     pub request: Box<PlainRequest>,
     /// The request's body.
     pub body: Shared,
 }
 
-/// What an answer is to: a connection, and the count that its request is in.
+/// The address of an answer: a connection, and the count that includes the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Number of the shard.
     pub shard: u16,
-    /// The connection there.
+    /// The connection in that shard.
     pub conn: Key,
     pub(in crate::shard) window: Window,
 }
 
-/// Which requests are counted together.
+/// The count that includes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum Window {
-    /// Those with a right key.
+    /// Requests with a right key.
     Trusted,
-    /// Those that need none.
+    /// Requests that need no key.
     Open,
-    /// None: it was not handed over.
+    /// None: the request was not handed over.
     Nothing,
 }
 

@@ -1,4 +1,4 @@
-//! Whether a message is what its channel's `publication_data_format` says.
+//! Check of messages against the channel's `publication_data_format`.
 
 use crate::hub::DataKind;
 use crate::hub::options::DataFormat;

@@ -1,5 +1,5 @@
-//! What must hold between turns, checked by those who drive a shard by hand: slots and subscribers point at each other,
-//! what is queued is on its way, and every gauge equals what exists.
+//! Checks between turns, for code that drives a shard by hand: slots and subscribers refer to each other, queued data
+//! is on its way, and every gauge equals the actual number.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::base::slots::Key;
 use crate::session::desk::Wait;
 use crate::session::{Phase, Transport, kinds};
 
-/// What exists of all that gauges count.
+/// Numbers that gauges count.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Gauges {
     connections: u64,
@@ -18,7 +18,7 @@ struct Gauges {
     forwarding: u64,
     sessions: u64,
     sessions_by_transport: BTreeMap<&'static str, u64>,
-    /// By transport, and by the place of the program's name.
+    /// By transport, and by the index of the program's name.
     clients_by_name: BTreeMap<(&'static str, usize), u64>,
     users: u64,
     clients: u64,
@@ -37,10 +37,10 @@ struct Gauges {
 }
 
 impl<W: World> Shard<W> {
-    /// Checks what must hold between turns.
+    /// Checks the invariants between turns.
     ///
     /// # Panics
-    /// When it does not: a bug of ours.
+    /// When one does not hold, which is a bug in this crate.
     pub fn check_invariants(&self) {
         let channels = &self.door.clients.channels;
         let carry = &self.door.clients.channels.carry;
@@ -67,7 +67,7 @@ impl<W: World> Shard<W> {
         self.check_out();
     }
 
-    /// Who waits for the desk's answer is counted among what is out, and what is out has a place.
+    /// Checks that connections that wait for the desk are counted as out, and that counts match.
     fn check_out(&self) {
         let is_out = |conn: &Conn<W::Socket, W::State>| conn.session.waits_for() == Some(Wait::Answer);
         let carry = &self.door.clients.channels.carry;
@@ -121,7 +121,7 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// What the gauges say.
+    /// The values of the gauges.
     fn gauges(&self) -> Gauges {
         let carry = &self.door.clients.channels.carry;
         let c = &carry.counters;
@@ -158,7 +158,7 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// What they should say.
+    /// The actual numbers.
     fn existing(&self) -> Gauges {
         let channels = &self.door.clients.channels;
         let carry = &self.door.clients.channels.carry;
@@ -199,7 +199,7 @@ impl<W: World> Shard<W> {
     }
 }
 
-/// What the session and the shard know of a connect command under way is the same.
+/// Checks that session and shard agree about a pending connect command.
 fn check_connecting<K, S>(key: Key, conn: &Conn<K, S>) {
     let client = conn.client.as_ref();
     let is_connecting = client.is_some_and(|client| client.connecting.is_some());

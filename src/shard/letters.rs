@@ -1,4 +1,4 @@
-//! Letters read: this shard as home of channels, and as host of subscribers.
+//! Dispatch of letters: to this shard as home of channels, and as host of subscribers.
 
 use super::carry::conn::Stage;
 use super::channels::homes::Waiter;
@@ -8,14 +8,14 @@ use crate::hub::{Item, home};
 use crate::tls::Acceptor;
 
 impl<W: World> Shard<W> {
-    /// Handles all letters that have arrived, and those that this shard wrote to itself meanwhile.
+    /// Handles all letters that have arrived, and those that this shard sends to itself meanwhile.
     pub(super) fn handle_letters(&mut self) {
         let count = self.carry().post.collect();
         self.carry().counters.letters_in.add(count as u64);
         self.handle_own_letters();
     }
 
-    /// Handles the letters that this shard wrote to itself.
+    /// Handles the letters from this shard to itself.
     #[inline]
     pub(super) fn handle_own_letters(&mut self) {
         while let Some(letter) = self.carry().post.next_own() {

@@ -1,8 +1,8 @@
-//! Letters between shards, and the queues that carry them.
+//! Letters between shards, and their queues.
 //!
-//! A shard writes to the others only through its [`Post`], which hands over once per turn: one lock and at most
-//! one wake-up per receiver, however many letters. Letters from one shard to another keep their order; the order
-//! of a channel's publications rests on that. The lock of a mailbox is the only one in the data plane.
+//! A shard writes to the others only through its [`Post`], which hands over once per turn: one lock and at most one
+//! wake-up per receiver, for any number of letters. Letters from one shard to another keep their order, on which the
+//! order of a channel's publications depends. The lock of a mailbox is the only one in the data plane.
 
 mod letter;
 mod order;
@@ -21,7 +21,7 @@ pub use letter::{Asker, Cause, Letter, Look, OutsideReply, ReplyTo, Ticket};
 pub use order::{Deed, Done, Order, Target};
 use outcomes::Outcomes;
 
-/// What a letter carries in boxes of its own, at most of the time: who joins, and on which terms.
+/// Maximum size of a typical letter's boxed content: a subscriber and its terms.
 const CONTENT_BYTES: usize = heap::piece(size_of::<home::Joining>()) + heap::piece(size_of::<Ticket>());
 
 /// Wakes the shard that owns a mailbox.
@@ -30,9 +30,9 @@ pub type Wake = Box<dyn Fn() + Send + Sync>;
 /// One shard's queue of letters from the others.
 pub struct Mailbox {
     letters: Mutex<Vec<Letter>>,
-    /// Letters that wait, plus whatever else keeps the shard from taking more.
+    /// Number of queued letters, plus other load of the shard.
     load: AtomicUsize,
-    /// Changes under the lock only.
+    /// Changed under the lock only.
     is_closed: AtomicBool,
     wake: Wake,
 }
@@ -43,8 +43,8 @@ impl Mailbox {
         Self { letters: Mutex::default(), load: AtomicUsize::new(0), is_closed: AtomicBool::new(false), wake }
     }
 
-    /// Appends letters, leaving `letters` empty. Whoever waits for an answer to one that comes too late, behind
-    /// [`Mailbox::close`], learns it from the drop of what would have been called with it.
+    /// Appends letters, leaving `letters` empty. After [`Mailbox::close`], letters are dropped, and the drop of a
+    /// callback tells its owner that there is no answer.
     pub fn put(&self, letters: &mut Vec<Letter>) {
         let mut queue = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_closed.load(Relaxed) {
@@ -71,23 +71,23 @@ impl Mailbox {
         self.load.store(0, Relaxed);
     }
 
-    /// The shard has ended: drops the letters that wait, and all that are still to come.
+    /// Closes the mailbox of a shard that has ended: drops queued letters, and all later ones.
     pub fn close(&self) {
         let mut queue = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         self.is_closed.store(true, Relaxed);
         self.load.store(0, Relaxed);
         let unread = mem::take(&mut *queue);
         drop(queue);
-        // Outside the lock: what a letter carries may do anything when it is dropped.
+        // Outside the lock: the drop of a letter's content may run any code.
         drop(unread);
     }
 
-    /// Letters that wait.
+    /// Number of queued letters.
     pub fn len(&self) -> usize {
         self.load.load(Relaxed)
     }
 
-    /// Whether no letter waits.
+    /// Whether no letter is queued.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -99,7 +99,7 @@ impl fmt::Debug for Mailbox {
     }
 }
 
-/// A shard's way to itself and the others.
+/// A shard's sender of letters, to itself and the others.
 #[derive(Debug)]
 pub struct Post {
     shard: u16,
@@ -112,7 +112,7 @@ pub struct Post {
 }
 
 impl Post {
-    /// The way of shard number `shard`; there is one mailbox per shard.
+    /// The sender of shard number `shard`; there is one mailbox per shard.
     pub fn new(shard: u16, mailboxes: Arc<[Mailbox]>) -> Self {
         let outgoing = mailboxes.iter().map(|_| Vec::new()).collect();
         Self {
@@ -131,7 +131,7 @@ impl Post {
         self.shard
     }
 
-    /// Number of all shards.
+    /// Number of shards.
     pub fn shard_count(&self) -> u16 {
         u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX)
     }
@@ -153,7 +153,7 @@ impl Post {
         self.own.pop_front()
     }
 
-    /// Queues all letters from the mailbox behind this shard's own; returns how many.
+    /// Queues all letters from the mailbox after this shard's own; returns their number.
     #[inline]
     pub fn collect(&mut self) -> usize {
         self.mailboxes[usize::from(self.shard)].take(&mut self.taken);
@@ -162,29 +162,30 @@ impl Post {
             return 0;
         }
         self.own.extend(self.taken.drain(..));
-        // A burst must not keep its memory for ever.
+        // Frees the memory of a burst.
         if self.taken.capacity() > 4096 {
             self.taken = Vec::new();
         }
         count
     }
 
-    /// Answers someone outside, behind the letters of this turn: what that one asks for next must not overtake them.
+    /// Answers an outside caller, after the letters of this turn: the caller's next request must not overtake them.
     pub fn answer_outside(&mut self, reply: OutsideReply, answer: home::Answer) {
         self.outcomes.answer(reply, answer);
     }
 
-    /// Lets go of an order that this shard has carried out, behind the letters that it has led to.
+    /// Drops an order that this shard has carried out, after the letters that it caused.
     pub fn carried_out(&mut self, order: Arc<Order>) {
         self.outcomes.carried_out(order);
     }
 
-    /// Whether nobody outside waits to be told what this turn came to.
+    /// Whether no outside caller waits for this turn's results.
     pub fn has_told_all(&self) -> bool {
         self.outcomes.is_empty()
     }
 
-    /// Hands the letters of this turn to their receivers, then tells those outside what it came to; returns how many letters.
+    /// Hands the letters of this turn to their receivers, then sends results to outside callers; returns the number
+    /// of letters.
     pub fn hand_over(&mut self) -> u64 {
         let count = mem::take(&mut self.outgoing_count);
         if count > 0 {
@@ -198,7 +199,7 @@ impl Post {
         count
     }
 
-    /// What the queues cost, and the letters that wait for this shard with what they carry beside counted bytes.
+    /// Cost of the queues, and of letters queued for this shard with their uncounted content.
     pub fn bytes(&self) -> usize {
         let waiting = self.mailboxes[usize::from(self.shard)].len();
         let room = self.outgoing.iter().map(Vec::capacity).sum::<usize>();
@@ -206,14 +207,14 @@ impl Post {
         room * size_of::<Letter>() + (waiting + self.own.len()) * CONTENT_BYTES
     }
 
-    /// Gives back the room of a burst that is over.
+    /// Frees unused room after a burst.
     pub fn ease(&mut self) {
         heap::ease_queue(&mut self.own);
         self.outgoing.iter_mut().for_each(heap::ease_list);
         self.outcomes.ease();
     }
 
-    /// Whether some other shard has more than `letters_max` letters waiting.
+    /// Whether another shard has more than `letters_max` queued letters.
     pub fn is_congested(&self, letters_max: usize) -> bool {
         self.mailboxes.len() > 1
             && self

@@ -1,16 +1,17 @@
-//! One thread, its sockets, its connections, its part of the channels.
+//! A shard: one thread with its sockets, its connections, and its part of the channels.
 //!
-//! A [`Shard`] is a loop of turns. In one turn it learns what is ready, reads and acts, answers letters, lets
-//! time pass, delivers what was published, writes, and frees what ended. Nothing is shared with other shards;
-//! they speak by letters. The whole of it runs over any [`Net`], so tests drive it in a simulated world.
+//! A [`Shard`] is a loop of turns. In one turn it polls for readiness, reads and processes input, answers letters,
+//! handles deadlines, delivers publications, writes, and frees ended connections. Shards share nothing and
+//! communicate by letters. A shard runs over any [`Net`], so tests run it in a simulated world.
 //!
-//! * The turn: `reading` (from readable to done), `deadlines`, `letters` (reading them), `answering` (answers to forwarded
-//!   requests).
+//! * The turn: `reading` (from readable to done), `deadlines`, `letters` (reading them), `answering` (answers to
+//!   forwarded requests).
 //! * Letters: `mailbox` has the queues, `mailbox/letter` and `mailbox/order` the contents.
 //! * Ports: `outside` (tokens, hooks) and `desk` (forwarded requests) are traits that other threads serve.
 //! * Settings: `options`, and `renew`, which replaces them while the shard runs; `formats` checks
 //!   `publication_data_format`.
-//! * Wings, each owning the next: `door`, `clients`, `channels`, `carry`. `invariants` checks all of it between turns.
+//! * Wings, each owning the next: `door`, `clients`, `channels`, `carry`. `invariants` checks all of it between
+//!   turns.
 
 mod answering;
 mod carry;
@@ -55,21 +56,21 @@ use mailbox::Mailbox;
 use options::{Listener, Options, ProcessRates};
 use outside::Outside;
 
-/// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
-/// read empties it; small enough to stay in the core's cache.
+/// Size of the shard's one read buffer, in bytes: larger than the usual content of a socket, so that one read empties
+/// it, and small enough for the core's cache.
 pub const INPUT_BYTES: usize = 128 << 10;
-/// The scratch buffer for outgoing bytes gives its memory back beyond this size.
+/// Maximum capacity that the scratch buffer for output keeps.
 const OUT_BYTES_KEPT: usize = 256 << 10;
 
-/// What a shard is built over: the network with its clock, and the embedder's code. A pair of both is one.
+/// Network and handler type of a shard; implemented for `(N, H)`.
 pub trait World {
     /// A connected socket.
     type Socket: std::fmt::Debug;
-    /// Sockets and clock.
+    /// Type of sockets and clock.
     type Net: Net<Socket = Self::Socket>;
-    /// What the handler remembers of each connection.
+    /// State of the handler for each connection.
     type State: Send + 'static;
-    /// The embedder's endpoint.
+    /// Type of the embedder's endpoint.
     type Handler: Handler<State = Self::State>;
 }
 
@@ -80,73 +81,73 @@ impl<N: Net, H: Handler> World for (N, H) {
     type Handler = H;
 }
 
-/// Makes the memory of a home, of the one that it would have.
+/// Makes the memory of a home from the default one.
 pub type MakeMemory<'a> = &'a dyn Fn(Box<dyn Memory>) -> Box<dyn Memory>;
 
-/// What a shard is given at its start.
+/// The inputs of a shard.
 #[derive(Debug)]
 pub struct Parts<N, H> {
-    /// Its sockets and clock.
+    /// Sockets and clock.
     pub net: N,
     /// The embedder's endpoint.
     pub handler: H,
-    /// Its number.
+    /// Number of the shard.
     pub shard: u16,
-    /// One per shard.
+    /// Mailboxes, by shard.
     pub mailboxes: Arc<[Mailbox]>,
-    /// Where all shards count; this one writes to its own.
+    /// Counters, by shard; this one writes to its own.
     pub counters: Arc<[Arc<Counters>]>,
-    /// The process's count of queued bytes.
+    /// The process's budget of queued bytes.
     pub budget: Budget,
-    /// The process's count of published bytes that some shard has yet to deliver. Deliveries go on whatever clients
-    /// send, so while it is exhausted nothing is read from them: publishers wait, and nothing grows.
+    /// The process's budget of published bytes that are not delivered yet. Deliveries continue whatever clients send,
+    /// so while it is exhausted nothing is read from clients: publishers wait, and memory does not grow.
     pub publication_budget: Budget,
-    /// What memory is used for, and how much there may be.
+    /// Uses of memory, and its limit.
     pub ledger: Ledger,
-    /// What the process's rates leave it.
+    /// The token buckets of the process's rates.
     pub rates: ProcessRates,
-    /// Names of connections and homes of channels follow from it.
+    /// Seed of the ids of connections and the homes of channels.
     pub seed: Seed,
-    /// Answers what the shard cannot.
+    /// Answers questions about tokens and hooks.
     pub outside: Arc<dyn Outside>,
-    /// Answers requests that the shard does not.
+    /// Answers forwarded requests.
     pub desk: Arc<dyn Desk>,
-    /// Signs the ids by which posted commands find their connection.
+    /// Signs the session ids by which posted commands find their connection.
     pub secret: Secret,
-    /// Connections that this shard can hold: what its descriptor table allows.
+    /// Maximum number of connections of this shard, by its descriptor table.
     pub capacity: usize,
-    /// What connections over TCP shake hands by; `None` when they are plain.
+    /// TLS configuration for TCP connections; `None` for plain ones.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Its listeners, by their numbers ([`Accepted::listener`](crate::net::Accepted::listener)).
+    /// Listeners, by number ([`Accepted::listener`](crate::net::Accepted::listener)).
     pub listeners: Arc<[Listener]>,
 }
 
-/// One shard: the turn, and what joins the wings. Each of them owns the one below it, so that calls go down only.
+/// A shard: the turn, and the code that joins the wings. Each wing owns the one below it, so that calls go down only.
 #[derive(Debug)]
 pub struct Shard<W: World> {
     door: Door<W>,
     events: Vec<Ready>,
-    /// Others do not keep up: nothing is read from clients in this turn.
+    /// Whether other shards do not keep up: then nothing is read from clients in this turn.
     is_congested: bool,
 }
 
-/// Whether a shard goes on.
+/// The result of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// There is more to come.
+    /// The shard continues.
     GoOn,
-    /// Drained: every connection is gone, in all shards.
+    /// The drain has ended: there are no connections, in all shards.
     Ended,
 }
 
 impl<W: World> Shard<W> {
-    /// A shard that has not taken its first turn, and keeps the histories of its channels in its own memory.
+    /// A shard before its first turn, which keeps the histories of its channels in its own memory.
     pub fn new(parts: Parts<W::Net, W::Handler>, options: Options) -> Self {
         Self::with_memory(parts, options, &|memory| memory)
     }
 
-    /// A shard with another memory of its histories, made of the one that it would have: one that answers by
-    /// [`mailbox::Letter::Memory`], for example.
+    /// A shard whose histories are in another memory, made from the default one; for example one that answers by
+    /// [`mailbox::Letter::Memory`].
     pub fn with_memory(parts: Parts<W::Net, W::Handler>, options: Options, make: MakeMemory<'_>) -> Self {
         let (outside, publication_budget) = (Arc::clone(&parts.outside), parts.publication_budget.clone());
         let admission = Admission::new(Arc::clone(&parts.counters), options.limits.connections_max);
@@ -171,12 +172,12 @@ impl<W: World> Shard<W> {
         &mut self.door.clients
     }
 
-    /// One pass of the loop. Its order is that of the data path: what is read leads to letters, letters to
-    /// deliveries, deliveries to writes, and all of it happens before the next poll. Newcomers come last, and a few at a
-    /// time: those who are connected must not wait for them.
+    /// One pass of the loop. Its order follows the data path: input leads to letters, letters to deliveries,
+    /// deliveries to writes, all before the next poll. Connections that are not live yet come last, a few at a time:
+    /// they must not delay the others.
     ///
     /// # Errors
-    /// When the poller fails; the shard cannot go on then.
+    /// When the poller fails; then the shard cannot continue.
     pub fn turn(&mut self) -> io::Result<Turn> {
         let timeout_ms = self.poll_timeout_ms();
         self.door.clients.channels.carry.net.poll(&mut self.events, timeout_ms)?;
@@ -231,7 +232,7 @@ impl<W: World> Shard<W> {
         self.events = events;
     }
 
-    /// Gives back what a crowd took that is gone.
+    /// Frees unused room after many connections have ended.
     fn tidy(&mut self) {
         if self.carry().ease_tables() {
             self.door.forget_quiet();
@@ -245,8 +246,8 @@ impl<W: World> Shard<W> {
         carry.conns.len()
     }
 
-    /// Of users' connections, those that this shard knows as their home, and those that are here: over all shards that have
-    /// read their letters, both are the same number.
+    /// Two numbers of users' connections: those counted by this shard as home, and those in this shard. Their sums
+    /// over all shards are equal when all letters have been read.
     pub fn user_connection_counts(&self) -> (usize, usize) {
         let clients = &self.door.clients;
         let carry = &self.door.clients.channels.carry;
@@ -255,14 +256,14 @@ impl<W: World> Shard<W> {
         (clients.users.len(), carry.conns.iter().filter(|(_, conn)| is_counted(conn)).count())
     }
 
-    /// The shard's world, for those who drive it by hand.
+    /// The network of a shard that is driven by hand.
     pub fn net_mut(&mut self) -> &mut W::Net {
         &mut self.carry().net
     }
 }
 
 impl<W: World> Drop for Shard<W> {
-    /// Its sockets close with it: a shard that failed must not keep the others' drain waiting.
+    /// Its sockets are closed with it: a failed shard must not delay the drain of the others.
     fn drop(&mut self) {
         let counters = &self.carry().counters;
         counters.connections.set(0);

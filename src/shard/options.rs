@@ -1,7 +1,7 @@
-//! What a shard goes by: limits, deadlines, rates, what clients may, and what channels and endpoints there are.
+//! Options of shards: limits, deadlines, rates, rules for clients, channels and endpoints.
 //!
-//! Invariant: these are values that someone else decided. Where they come from, and what a person may type, is not known
-//! here. Left out: what each shard is given for itself, which is [`super::Parts`].
+//! Invariant: values are used as given. Their sources and the allowed input are not known here. Left out: the inputs
+//! of a single shard ([`super::Parts`]).
 
 use std::sync::Arc;
 
@@ -15,76 +15,77 @@ use crate::proto::ws;
 use crate::proto::ws::press;
 use crate::session::{Endpoints, Secret, Settings, Speaks};
 
-/// What is known of a listener.
+/// Properties of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// What its connections begin with.
+    /// The protocol with which its connections begin.
     pub speaks: Speaks,
-    /// Whether they are encrypted.
+    /// Whether its connections use TLS.
     pub tls: bool,
 }
 
 impl Listener {
-    /// One of HTTP.
+    /// A listener of HTTP.
     pub const fn http(tls: bool) -> Self {
         Self { speaks: Speaks::Http, tls }
     }
 }
 
-/// What waits for the memory of a shard's home, at most, where that answers later: what is published has its own budget
-/// besides, so that readers are held up long before.
+/// Maximum number of requests that wait for a memory that answers later. Publications are also limited by their
+/// budget, so readers are held up long before.
 const WAITING_MAX: usize = 65_536;
 
-/// What all shards of a process go by.
+/// Options of all shards.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Everything that is bounded.
+    /// Limits.
     pub limits: Limits,
-    /// Everything that has a deadline.
+    /// Deadlines.
     pub timeouts: Timeouts,
-    /// Who may connect, and how much each may do.
+    /// Rules and limits for clients.
     pub client: ClientOptions,
-    /// How often.
+    /// Rates.
     pub rates: Rates,
-    /// What channels are like.
+    /// Options of channels.
     pub namespaces: Arc<Namespaces>,
-    /// The endpoints that requests find.
+    /// Endpoints for requests.
     pub endpoints: Endpoints,
-    /// Whose word counts, on whom a connection (PROXY header) or a request (`X-Forwarded-For`, `Forwarded`) is for.
+    /// Networks of proxies whose PROXY, `X-Forwarded-For` and `Forwarded` headers are trusted.
     pub trusted_proxies: Networks,
     /// Whether connections of trusted proxies begin with a PROXY header.
     pub proxy_protocol: bool,
-    /// How messages are compressed; `None`: offers of permessage-deflate are not taken.
+    /// Options of compression; `None`: offers of permessage-deflate are declined.
     pub compression: Option<press::Options>,
-    /// What is counted beside what always is.
+    /// Optional metrics.
     pub metrics: MetricsOptions,
 }
 
-/// What is counted beside what always is. Changes with a restart only.
+/// Optional metrics. They change at a restart only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsOptions {
     /// Whether channels, subscriptions and publications are counted by namespace.
     pub by_namespace: bool,
-    /// Whether users are counted, which keeps their names; where users have a limit, they are counted anyway.
+    /// Whether users are counted, which stores their names; with a limit of connections per user they are counted
+    /// anyway.
     pub users: bool,
-    /// Names of clients' programs by which clients are counted; those beyond [`CLIENT_NAMES_LISTED_MAX`] are as if not there.
+    /// Names of programs by which clients are counted; those beyond [`CLIENT_NAMES_LISTED_MAX`] are ignored.
     pub client_names: Arc<[String]>,
 }
 
-/// How many names of programs there may be.
+/// Maximum number of names of programs.
 pub const CLIENT_NAMES_LISTED_MAX: usize = CLIENT_NAMES_MAX - 2;
 
-/// How long clients have for a new token when a term is over.
+/// Time that clients have for a new token after an expiry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EndDelays {
-    /// That of a connection, in milliseconds.
+    /// For a connection, in milliseconds.
     pub(super) conn_ms: u64,
-    /// That of a subscription, in milliseconds.
+    /// For a subscription, in milliseconds.
     pub(super) sub_ms: u64,
 }
 
 impl Options {
-    /// Bounds of one of `shard_count` homes.
+    /// The limits of one of `shard_count` homes.
     pub(super) fn home_limits(&self, shard_count: usize) -> home::Limits {
         let limits = &self.limits;
         home::Limits {
@@ -107,7 +108,7 @@ impl Options {
         }
     }
 
-    /// What sessions need to know.
+    /// The settings for sessions.
     pub(super) fn settings(&self, secret: Secret) -> Settings {
         let limits = &self.limits;
         Settings {
@@ -126,59 +127,62 @@ impl Options {
     }
 }
 
-/// Bounds. Reaching one has a named outcome, told at each.
+/// Limits. Each has a documented outcome when it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections held by the process; beyond it, 503. 0 (default): as many as the descriptor limit allows.
+    /// Maximum number of connections in the process; beyond it, 503. 0 (default): as many as the descriptor limit
+    /// allows.
     pub connections_max: usize,
-    /// Bytes of a request head; beyond it, 431. Default 8 KiB.
+    /// Maximum size of a request head, in bytes; beyond it, 431. Default 32 KiB.
     pub head_bytes_max: usize,
-    /// Bytes of one received message, all fragments together; beyond it, close 1009. Default 64 KiB.
+    /// Maximum size of a received message, all fragments together, in bytes; beyond it, close 1009. Default 64 KiB.
     pub message_bytes_max: usize,
-    /// Bytes of one received frame's payload; beyond it, close 1009. Default 64 KiB; when it is not
-    /// typed, as much as `message_bytes_max`.
+    /// Maximum size of a received frame's payload, in bytes; beyond it, close 1009. Default 64 KiB; unless set, the
+    /// same as `message_bytes_max`.
     pub frame_bytes_max: usize,
-    /// Bytes that may wait for one connection; beyond it, the slow consumer is disconnected (3008). Default 1 MiB; when it
-    /// is not typed, at least two messages of `message_bytes_max`.
+    /// Maximum number of bytes queued for one connection; beyond it, the slow consumer is disconnected (3008).
+    /// Default 1 MiB; unless set, at least two messages of `message_bytes_max`.
     pub outbox_bytes_max: usize,
-    /// Bytes of queued and partly received messages in the whole process; beyond it, connections that hold
-    /// some are disconnected (3008). Default 256 MiB.
+    /// Maximum number of bytes of queued and partly received messages in the process; beyond it, connections that
+    /// hold some are disconnected (3008). Default 256 MiB.
     pub queued_bytes_max: usize,
-    /// Subscriptions of one connection; beyond it, error 106. Default 128, at most 65,535.
+    /// Maximum number of subscriptions of one connection; beyond it, error 106. Default 128, at most 65,535.
     pub channels_per_connection_max: usize,
-    /// Bytes of a channel's name; beyond it, error 107. Default 255.
+    /// Maximum size of a channel's name, in bytes; beyond it, error 107. Default 255.
     pub channel_name_bytes_max: usize,
-    /// Channels whose home is one shard; beyond it, error 106. Default 1,000,000.
+    /// Maximum number of channels whose home is one shard; beyond it, error 106. Default 1,000,000.
     pub channels_per_shard_max: usize,
-    /// Connections accepted in one turn of a shard; the rest waits for the next. Default 16.
+    /// Maximum number of connections accepted in one turn of a shard; the rest waits for the next. Default 16.
     pub accepts_per_turn_max: usize,
-    /// Times that a shard reads in one turn from connections that are not live yet, the newest first; the rest waits for
-    /// the next turn. Default 4.
+    /// Maximum number of reads in one turn of a shard from connections that are not live yet, the newest first; the
+    /// rest waits for the next turn. Default 4.
     pub handshakes_per_turn_max: usize,
-    /// Connections of the process whose request is not complete; beyond it, new connections are refused. Each shard has its
-    /// part. Default 65,536; 0: no limit.
+    /// Maximum number of connections in the process with an incomplete request; beyond it, new connections are
+    /// refused. Each shard has its part. Default 65,536; 0: no limit.
     pub half_open_max: usize,
-    /// Connections accepted per second in the process. 0 (default): no limit.
+    /// Maximum number of connections accepted per second in the process. 0 (default): no limit.
     pub accepts_per_second_max: u32,
-    /// Connections accepted per second from one address, per shard. 0 (default): no limit.
+    /// Maximum number of connections accepted per second from one address, per shard. 0 (default): no limit.
     pub accepts_per_ip_max: u32,
-    /// Connections accepted per second from one network, per shard: 24 bits of an IPv4 address, 64 of an IPv6 address. 0
-    /// (default): no limit.
+    /// Maximum number of connections accepted per second from one network, per shard: 24 bits of an IPv4 address, 64
+    /// of an IPv6 address. 0 (default): no limit.
     pub accepts_per_network_max: u32,
-    /// TLS handshakes begun per second in the process. 0 (default): no limit.
+    /// Maximum number of TLS handshakes started per second in the process. 0 (default): no limit.
     pub tls_handshakes_per_second_max: u32,
-    /// Bytes of the process's own memory (anonymous: heap and stacks); near it new connections are refused, then those that hold queued bytes are
-    /// disconnected, then the newest. 0 (default): no limit.
+    /// Maximum size of the process's own memory (anonymous: heap and stacks), in bytes. Near it new connections are
+    /// refused, then connections with queued bytes are disconnected, then the newest. 0 (default): no limit.
     pub memory_max: usize,
-    /// Bytes read from one connection in one turn; the rest waits for the next. Default 256 KiB.
+    /// Maximum number of bytes read from one connection in one turn; the rest waits for the next. Default 256 KiB.
     pub read_bytes_per_turn_max: usize,
-    /// Deliveries written in one turn of a shard; the rest waits for the next. Default 2,048.
+    /// Maximum number of deliveries in one turn of a shard; the rest waits for the next. Default 2,048.
     pub deliveries_per_turn_max: usize,
-    /// Letters waiting for one shard; beyond it the others pause reading from their sockets. Default 65,536.
+    /// Maximum number of letters queued for one shard; beyond it the others pause reading from their sockets. Default
+    /// 65,536.
     pub mailbox_letters_max: usize,
-    /// Bytes of all channels' histories together; beyond it, the oldest publications go. Default 256 MiB.
+    /// Maximum size of all channels' histories together, in bytes; beyond it, the oldest publications are dropped.
+    /// Default 256 MiB.
     pub history_bytes_max: usize,
-    /// Joins and leaves told per channel and second; beyond it, they are not told. Default 100.
+    /// Maximum number of joins and leaves sent per channel and second; beyond it, they are not sent. Default 100.
     pub join_leave_per_second_max: usize,
 }
 
@@ -191,92 +195,96 @@ pub struct Timeouts {
     pub connect_ms: u64,
     /// From the first byte of a message to its last; then close 1008. Default 30,000; 0: no limit.
     pub message_ms: u64,
-    /// How long what was sent may go unacknowledged, or unread by a peer whose buffers are full, before the kernel gives
-    /// the connection up. Default 30,000; 0: as long as the system does, some 15 minutes.
+    /// Time after which the kernel closes a connection with unacknowledged data, or whose peer does not read and has
+    /// full buffers. Default 30,000; 0: the system's time, some 15 minutes.
     pub tcp_user_timeout_ms: u64,
-    /// Between two heartbeats that the server sends. Default 25,000; 0 turns heartbeats off.
+    /// Interval between two heartbeats of the server. Default 25,000; 0 disables heartbeats.
     pub ping_interval_ms: u64,
-    /// How long an answer to a heartbeat may take (Centrifuge: disconnect 3012). Default 8,000;
-    /// when it is not typed, at most a third of the interval.
+    /// Timeout of the answer to a heartbeat (Centrifuge: disconnect 3012). Default 8,000; unless set, at most a third
+    /// of the interval.
     pub pong_timeout_ms: u64,
-    /// How long a client may send nothing at all, pongs included. Default 0: no limit but the heartbeat's.
+    /// Maximum time without any input from a client, pongs included. Default 0: only the heartbeat's limit.
     pub idle_ms: u64,
-    /// How long a connection that is being closed may take to read what is queued and say goodbye. Default 5,000.
+    /// Time for a connection that is being closed to read queued data and to close. Default 5,000.
     pub linger_ms: u64,
-    /// Over how long a drain spreads its closes. Default 10,000; in development mode, and so in `Config::default`, 0.
+    /// Time over which a drain spreads its closes. Default 10,000; in development mode, and so in `Config::default`,
+    /// 0.
     pub drain_ms: u64,
-    /// From the beginning of a drain, when readiness ends, until it stops listening and closes. Default 0.
+    /// Time from the start of a drain, when readiness ends, until it stops listening and closes. Default 0.
     pub drain_delay_ms: u64,
-    /// Clients that are refused for want of room, or sent away, are told to come back after a time of their own up to
-    /// this. At least 1,000; default 10,000.
+    /// Maximum of the retry times of clients that are refused for lack of room, or disconnected by the server; each
+    /// has a different time. At least 1,000; default 10,000.
     pub retry_after_ms: u64,
 }
 
-/// The section `client`, with Centrifugo's names and meanings, but for tokens and hooks, which are in
-/// [`crate::outside::options::Options`]. Durations in milliseconds.
+/// The section `client`, with Centrifugo's names and meanings, except for tokens and hooks (see
+/// [`crate::outside::options::Options`]). Durations in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
 pub struct ClientOptions {
-    /// Everyone may connect, subscribe and publish, without tokens or permissions. Default false; true in development
-    /// mode, which holds when the configuration says nothing of clients and channels.
+    /// Every client may connect, subscribe and publish, without tokens or permissions. Default false; true in
+    /// development mode, which holds when the configuration has no settings of clients and channels.
     pub insecure: bool,
-    /// Origins that browsers may come from: patterns with `*`. Empty: none, so no page can connect.
+    /// Allowed origins of browsers: patterns with `*`. Empty: none, so no page can connect.
     pub allowed_origins: Vec<String>,
-    /// Whether, while `allowed_origins` is empty, pages that this server itself has sent may connect, by an address or as
+    /// Whether, while `allowed_origins` is empty, pages served by this server may connect, by an address or as
     /// `localhost`. Default false; true in development mode.
     pub allow_own_pages: bool,
     /// Whether a client without a token connects as the anonymous user.
     pub allow_anonymous_connect_without_token: bool,
-    /// Whether a client without a token connects as the user that its verified certificate names.
+    /// Whether a client without a token connects as the user named in its verified certificate.
     pub allow_certificate_connect_without_token: bool,
     /// Whether tokens without a user are refused.
     pub disallow_anonymous_connection_tokens: bool,
-    /// Name of a cookie that may hold the connection's token; empty for none.
+    /// Name of a cookie that may contain the connection token; empty for none.
     pub token_cookie: String,
-    /// How long a client may take to bring a new token when the old has expired. Default 25,000.
+    /// Time for a client to send a new token after the old one has expired. Default 25,000.
     pub expired_close_delay_ms: u64,
-    /// How long a client may take to bring a new token for a subscription when the old has expired. Default 25,000.
+    /// Time for a client to send a new token for a subscription after the old one has expired. Default 25,000.
     pub expired_sub_close_delay_ms: u64,
-    /// Whether the answer to a connect command tells the server's time. Default false.
+    /// Whether the reply to a connect command contains the server's time. Default false.
     pub connect_include_server_time: bool,
-    /// Publications that one history request gives at most. Default 300.
+    /// Maximum number of publications in the answer to one history request. Default 300.
     pub history_max_publication_limit: usize,
-    /// Publications that one recovery gives at most; who missed more is not recovered. Default 300.
+    /// Maximum number of publications in one recovery; a client that missed more is not recovered. Default 300.
     pub recovery_max_publication_limit: usize,
-    /// Whether each user's connections are subscribed to the user's own channel.
+    /// Whether each user's connections are subscribed to the user's personal channel.
     pub subscribe_to_user_personal_channel: bool,
     /// The namespace of those channels; empty for none.
     pub personal_channel_namespace: String,
-    /// Whether a user's newest connection is its only one: those before it are closed (3504).
+    /// Whether only a user's newest connection stays open: older ones are closed (3504).
     pub personal_channel_single_connection: bool,
-    /// Connections of one user, in the whole process; one more is closed (3504). 0 (default): no limit.
+    /// Maximum number of connections of one user in the process; a further one is closed (3504). 0 (default): no
+    /// limit.
     pub user_connection_limit: usize,
-    /// Commands of one connection that hooks and token workers are asked about at a time; the next ones wait. At 0
-    /// (default) and 1 commands are carried out in their order, beyond that in the order of the answers.
+    /// Maximum number of commands of one connection with open questions to hooks and token workers; the next ones
+    /// wait. At 0 (default) and 1 commands are carried out in order, beyond that in the order of the answers.
     pub concurrency: usize,
-    /// The header of the request in which a proxy names the user; empty for none.
+    /// Name of the request header in which a proxy names the user; empty for none.
     pub user_id_http_header: String,
-    /// What clients that cannot be told an error are disconnected with in its place. Where no rule fits, as ever.
+    /// Disconnect codes for clients that cannot receive an error, by error code. Without a matching rule: the
+    /// default.
     pub uni_disconnects: Vec<CodeRule>,
 }
 
-/// What the rates of the whole process leave it; all shards take of the same.
+/// The token buckets of the process's rates, shared by all shards.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessRates {
-    /// Of [`Rates::connects_max`].
+    /// For [`Rates::connects_max`].
     pub(super) connects: SharedBucket,
-    /// Of [`Limits::accepts_per_second_max`].
+    /// For [`Limits::accepts_per_second_max`].
     pub(super) accepts: SharedBucket,
-    /// Of [`Limits::tls_handshakes_per_second_max`].
+    /// For [`Limits::tls_handshakes_per_second_max`].
     pub(super) tls_handshakes: SharedBucket,
 }
 
-/// Rates, per second; 0 for no limit. Who exceeds one gets error 111, or disconnect 3013 where there is no reply.
+/// Rates, per second; 0 for no limit. A client that exceeds one gets error 111, or disconnect 3013 where there is no
+/// reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
-    /// Connections that connect, in the whole process.
+    /// Connects in the process.
     pub connects_max: u32,
-    /// Connections that connect from one address, per shard.
+    /// Connects from one address, per shard.
     pub connects_per_ip_max: u32,
     /// Commands of one connection, of any kind.
     pub commands_max: u32,

@@ -1,6 +1,7 @@
-//! What a shard asks of the world outside the data plane: tokens that are slow to verify, and the application's hooks.
+//! The port for questions of a shard to the world outside the data plane: tokens that are slow to verify, and the
+//! application's hooks.
 //!
-//! A shard never waits. It asks, and the answer comes as a letter, [`super::mailbox::Letter::Verdict`], whenever it is there; the
+//! A shard never waits. It asks, and the answer comes later as a letter, [`super::mailbox::Letter::Verdict`]; the
 //! connection may be gone by then.
 
 use std::fmt::Debug;
@@ -12,48 +13,48 @@ use crate::hub::home::StateChange;
 use crate::hub::words::Denied;
 use crate::tls::Identity;
 
-/// Answers what shards ask. One per process; called in the shards' threads, so it must not block.
+/// Answers the questions of shards. One per process; called in the shards' threads, so it must not block.
 pub trait Outside: Debug + Send + Sync {
-    /// Verifies at once what is cheap to verify (a few microseconds: an HMAC); `None` when it is not.
+    /// Verifies a token at once if that is cheap (a few microseconds: an HMAC); `None` otherwise.
     fn verify_now(&self, token: &Token<'_>, now_unix_s: u64) -> Option<Verdict>;
 
-    /// Takes a question; its answer comes as a letter.
+    /// Accepts a question; its answer comes as a letter.
     ///
     /// # Errors
-    /// When too many questions wait. The question is not taken, and no answer will come.
+    /// When too many questions are open. The question is not accepted, and no answer will come.
     fn ask(&self, reply_to: ReplyTo, question: Question) -> Result<(), Busy>;
 
-    /// Tells the application which channels have got their first subscriber, and which have lost their last, in that order. What
-    /// cannot be kept for it is counted.
+    /// Reports to the application which channels have got their first subscriber, and which have lost their last, in
+    /// that order. Events that cannot be queued are counted.
     fn tell_states(&self, states: Vec<StateChange>);
 
-    /// Whether the application wants to be asked about this, in place of what the configuration says.
+    /// Whether the application's hook decides about this, in place of the configuration.
     fn has_hook(&self, hook: Hook) -> bool;
 
-    /// Who answers calls of this method.
+    /// The destination of calls of this method.
     fn route_call(&self, _method: &str) -> CallRoute {
         if self.has_hook(Hook::Rpc) { CallRoute::Hook } else { CallRoute::NotAvailable }
     }
 }
 
-/// Who answers a call.
+/// The destination of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallRoute {
     /// The application's hook.
     Hook,
     /// The server, with an empty result.
     Ping,
-    /// Nobody: the namespace of the method has no hook, or there are no calls at all (error 108).
+    /// None: the namespace of the method has no hook, or calls are not configured (error 108).
     NotAvailable,
-    /// Nobody: there is no such namespace, or none but the server's own method (error 104).
+    /// None: the namespace does not exist, or only the server's own method does (error 104).
     NotFound,
 }
 
-/// Too many questions wait.
+/// The error when too many questions are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
-/// What the application can be asked about.
+/// The hooks of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// Connections without a token.
@@ -62,9 +63,9 @@ pub enum Hook {
     Refresh,
     /// Calls.
     Rpc,
-    /// Subscriptions, in namespaces that say so.
+    /// Subscriptions, in namespaces where it is enabled.
     Subscribe,
-    /// Publications, in namespaces that say so.
+    /// Publications, in namespaces where it is enabled.
     Publish,
     /// Subscriptions about to expire.
     SubRefresh,
@@ -73,13 +74,13 @@ pub enum Hook {
 /// A token to verify.
 #[derive(Clone, Copy, Debug)]
 pub enum Token<'a> {
-    /// Of a connection.
+    /// The token of a connection.
     Connection(&'a str),
-    /// Of a subscription.
+    /// The token of a subscription.
     Subscription(&'a str),
 }
 
-/// Who asks, as the application's hooks are told.
+/// The client of a question, as hooks receive it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Who {
     /// The connection's id.
@@ -90,36 +91,37 @@ pub struct Who {
     pub transport: &'static str,
     /// The encoding's name (`json`, `protobuf`).
     pub encoding: &'static str,
-    /// Headers that hooks want.
+    /// Headers for the hook.
     pub headers: Headers,
-    /// What connect hooks said to remember, raw JSON; empty for nothing.
+    /// Metadata from connect hooks, raw JSON; empty for none.
     pub meta: Vec<u8>,
-    /// Whom its verified certificate names. Only for connect.
+    /// The identity in its verified certificate. Only for connect.
     pub certificate: Option<Arc<Identity>>,
 }
 
-/// Headers in which hooks are told the client's address, in lower case: as it is known here, whatever anyone says.
+/// Headers with the client's address for hooks, in lower case: their values are the address known here, whatever was
+/// sent.
 pub const ADDRESS_HEADERS: [&str; 3] = ["x-forwarded-for", "x-real-ip", "forwarded"];
 
-/// Headers for hooks, by who said them: names in lower case, and values.
+/// Headers for hooks, by source: names in lower case, and values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
-    /// Of the HTTP request that opened the connection; a proxy may have written them.
+    /// Headers of the HTTP request that opened the connection; a proxy may have written them.
     pub request: Vec<(String, String)>,
-    /// Of the connect command: the client's own word, each name once.
+    /// Headers from the connect command, set by the client and not verified, each name once.
     pub emulated: Vec<(String, String)>,
 }
 
-/// What is asked.
+/// A question of a shard.
 #[derive(Debug)]
 pub enum Question {
-    /// To verify a connection's token.
+    /// Verify a connection token.
     ConnectionToken(String),
-    /// To verify a subscription's token.
+    /// Verify a subscription token.
     SubscriptionToken(String),
-    /// The connect hook.
+    /// Call the connect hook.
     Connect {
-        /// Who asks; without a user yet.
+        /// The client; without a user yet.
         who: Who,
         /// As in the connect command.
         name: String,
@@ -130,41 +132,41 @@ pub enum Question {
         /// Channels that it wants to recover.
         channels: Vec<String>,
     },
-    /// The refresh hook.
+    /// Call the refresh hook.
     Refresh {
-        /// Who asks.
+        /// The client.
         who: Who,
     },
-    /// The subscribe hook.
+    /// Call the subscribe hook.
     Subscribe {
-        /// Who asks.
+        /// The client.
         who: Who,
         /// Name of the channel.
         channel: String,
         /// As in the subscribe command.
         data: Vec<u8>,
     },
-    /// The publish hook.
+    /// Call the publish hook.
     Publish {
-        /// Who asks.
+        /// The client.
         who: Who,
         /// Name of the channel.
         channel: String,
         /// The message.
         data: Vec<u8>,
     },
-    /// The rpc hook.
+    /// Call the rpc hook.
     Rpc {
-        /// Who asks.
+        /// The client.
         who: Who,
         /// Name of the method.
         method: String,
-        /// Its argument.
+        /// The argument.
         data: Vec<u8>,
     },
-    /// The sub_refresh hook.
+    /// Call the sub_refresh hook.
     SubRefresh {
-        /// Who asks.
+        /// The client.
         who: Who,
         /// Name of the channel.
         channel: String,
@@ -174,35 +176,35 @@ pub enum Question {
 /// An answer from outside.
 #[derive(Debug)]
 pub enum Verdict {
-    /// To a connection's token, a connect hook or a refresh.
+    /// About a connection token, from a connect hook or a refresh.
     Connection(Result<Box<Credentials>, Rejected>),
-    /// To a subscription's token, a subscribe hook or a sub_refresh.
+    /// About a subscription token, from a subscribe hook or a sub_refresh.
     Subscription(Result<Box<Grant>, Rejected>),
-    /// To a publish hook: what to publish in place of the client's data, if anything, and whether not to keep it in history.
+    /// From a publish hook: data in place of the client's, if any, and whether to leave it out of the history.
     Publish(Result<Replaced, Rejected>),
-    /// To a call: the result.
+    /// From a call: the result.
     Rpc(Result<Payload, Rejected>),
 }
 
-/// What a publish hook may change.
+/// Changes of a publication by a publish hook.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replaced {
-    /// The message to publish in place of the client's.
+    /// The data to publish in place of the client's.
     pub data: Option<Payload>,
-    /// Keep it out of the history.
+    /// Whether to leave it out of the history.
     pub skip_history: bool,
 }
 
-/// A no from outside.
+/// A rejection from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejected {
-    /// The connect hook says nothing of who the client is: it may come as who may come without a token.
+    /// The connect hook gave no identity: the client may connect if clients without a token may.
     NoCredentials,
-    /// What is asked fails, and the connection lives on.
+    /// The command fails with this error, and the connection stays.
     Denied(Denied),
-    /// The token was good once, or will be: another one may do. What that comes to depends on the command.
+    /// The token is expired or not valid yet: another one may be valid. The effect depends on the command.
     TokenExpired,
-    /// It is no token of ours. What that comes to depends on the command.
+    /// The token is invalid. The effect depends on the command.
     TokenInvalid,
     /// The connection ends with this code and reason.
     Disconnect {
@@ -213,31 +215,31 @@ pub enum Rejected {
     },
 }
 
-/// Who a connection is, as its token or the connect hook says.
+/// The identity and terms of a connection, from its token or the connect hook.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Credentials {
     /// The user; empty for anonymous.
     pub user: String,
-    /// What others see of it; empty for nothing.
+    /// Information for others; empty for none.
     pub info: Payload,
-    /// Unix time of the end, in seconds; 0 for none.
+    /// Unix time of the expiry in seconds; 0 for none.
     pub expire_at_s: u64,
-    /// For the connect reply; empty for nothing.
+    /// Data of the connect reply; empty for none.
     pub data: Payload,
     /// Server-side subscriptions.
     pub channels: Vec<(String, Grant)>,
-    /// Capabilities; `None` when none are told.
+    /// Capabilities; `None` if none are given.
     pub caps: Option<Arc<[Capability]>>,
-    /// Raw JSON for later hooks; empty for none.
+    /// Metadata for later hooks, raw JSON; empty for none.
     pub meta: Vec<u8>,
 }
 
-/// What a connection may do in some channels, whatever their options say.
+/// Permissions of a connection in some channels, in addition to their options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capability {
-    /// Names, or patterns, as `matching` says.
+    /// Names or patterns, depending on `matching`.
     pub channels: Vec<String>,
-    /// How `channels` are read.
+    /// The kind of `channels`.
     pub matching: Matching,
     /// Subscribe.
     pub subscribe: bool,
@@ -249,53 +251,53 @@ pub struct Capability {
     pub history: bool,
 }
 
-/// How a capability names channels.
+/// The way in which a capability names channels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Matching {
-    /// By their whole names.
+    /// Whole names.
     #[default]
     Exact,
-    /// `*` stands for any run of characters.
+    /// Patterns in which `*` matches any run of characters.
     Wildcard,
 }
 
-/// What a subscription's token, a hook or the server says of a subscription.
+/// The terms of a subscription, from its token, a hook or the server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Grant {
-    /// The channel, as the token names it; empty when it is not told.
+    /// The channel in the token; empty if it is not given.
     pub channel: String,
-    /// The user, as the token names it; must be the connection's.
+    /// The user in the token; must be the connection's.
     pub user: String,
-    /// The client, as older tokens name it; empty when it is not told.
+    /// The client in an older token; empty if it is not given.
     pub client: String,
-    /// What others in the channel see; empty for nothing.
+    /// Information for others in the channel; empty for none.
     pub info: Payload,
-    /// Unix time of the end, in seconds; 0 for none.
+    /// Unix time of the expiry in seconds; 0 for none.
     pub expire_at_s: u64,
-    /// For the subscribe reply; empty for nothing.
+    /// Data of the subscribe reply; empty for none.
     pub data: Payload,
-    /// What it changes in the channel's options, for this subscription.
+    /// Changes of the channel's options for this subscription.
     pub overrides: Overrides,
     /// A position to recover from, if the subscriber has none of its own: offset and epoch.
     pub recover_since: Option<(u64, String)>,
 }
 
-/// Options of the channel that one subscription has otherwise.
+/// Options in which one subscription differs from its channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// Whether it counts in the channel's presence.
+    /// Whether it is in the channel's presence.
     pub presence: Option<bool>,
-    /// Whether its coming and going is told.
+    /// Whether its join and leave are sent.
     pub join_leave: Option<bool>,
-    /// Whether it is told of others' coming and going.
+    /// Whether it receives joins and leaves of others.
     pub force_push_join_leave: Option<bool>,
     /// Whether it can recover.
     pub force_recovery: Option<bool>,
-    /// Whether it knows its position.
+    /// Whether it receives its position.
     pub force_positioning: Option<bool>,
 }
 
-/// Answers nothing: for servers without tokens and hooks, and for tests. Every token is invalid.
+/// Answers no questions: for servers without tokens and hooks, and for tests. Every token is invalid.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Nobody;
 

@@ -1,8 +1,8 @@
-//! From readable to done: read, let the session speak, carry out what it asks.
+//! The input path: read, pass to the session, carry out its actions.
 //!
-//! Reading goes on until the socket is empty (a short read says so, unless the peer's end was announced) or the
-//! turn's budget is used up; then the connection is remembered as unread. What the session answers at once is
-//! written before the next event: the bytes are still in the core's cache, and an outbox need not exist.
+//! Reading continues until the socket is empty (after a short read, unless the peer's end was announced) or the
+//! turn's budget is used up; then the connection is listed as unread. Immediate answers of the session are written
+//! before the next event: the bytes are still in the core's cache, and no outbox is needed.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use super::{Shard, World};
 use crate::base::slots::Key;
 use crate::session::{CloseReason, Phase, Session};
 
-/// What a read counts for that is a part of a TLS handshake: a key exchange takes some 200 µs, a request 20.
+/// Cost of a read that is a part of a TLS handshake, in reads: a key exchange takes some 200 µs, a request 20.
 const TLS_COST: usize = 4;
 
 impl<W: World> Shard<W> {
@@ -33,13 +33,14 @@ impl<W: World> Shard<W> {
         } else {
             self.read(key);
         }
-        // Who has said goodbye before may be gone.
+        // A client that closed before may be gone.
         if failed && !had_left {
             self.clients().on_failure(key);
         }
     }
 
-    /// Takes up the connections that an earlier turn left with unread input. They wait on while others are congested.
+    /// Continues with connections that an earlier turn left with unread input. They wait while other shards are
+    /// congested.
     pub(super) fn resume_unread(&mut self) {
         if self.is_congested {
             if !self.carry().unread.is_empty() {
@@ -61,7 +62,8 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// Reads from newcomers, the newest first, until none waits or the turn's budget is used up.
+    /// Reads from connections that are not live yet, the newest first, until none waits or the turn's budget is used
+    /// up.
     pub(super) fn serve_newcomers(&mut self) {
         if self.is_congested || !self.carry().newcomers.are_waiting() {
             return;
@@ -110,7 +112,7 @@ impl<W: World> Shard<W> {
         self.channels().finish_endings();
     }
 
-    /// Gives the first `count` bytes of the input to whom they are for.
+    /// Passes the first `count` bytes of the input to their receiver.
     #[inline]
     fn take(&mut self, key: Key, count: usize) {
         match self.carry().conns.entry(key) {
@@ -125,7 +127,7 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// Takes the first `count` bytes of the input for a connection that has something between socket and session.
+    /// Processes the first `count` bytes of the input for a connection with layers.
     fn receive_layered(&mut self, key: Key, count: usize) {
         let Some(count) = self.door.take_proxy_header(key, count) else { return };
         match self.carry().open(key, count) {
@@ -149,7 +151,7 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// Gives a part of the input to the session.
+    /// Passes a part of the input to the session.
     #[inline]
     fn receive(&mut self, key: Key, part: Range<usize>) {
         let heard = self.carry().beat_now();
@@ -161,7 +163,7 @@ impl<W: World> Shard<W> {
             return self.channels().close(key, CloseReason::Refused(refusal));
         }
         let Some(outcome) = self.carry().hear(key, part.clone()) else { return };
-        // Also of one that ends in the same read.
+        // Also for a session that ends in the same read.
         if was.is_new() || was == Phase::Asking {
             self.carry().after_progress(key, was, was_idle);
         }
@@ -171,11 +173,11 @@ impl<W: World> Shard<W> {
             }
             let is_client = |session: &Session<_>| session.phase() != Phase::Opening && !session.is_trusted();
             if self.carry().conns.entry(key).is_some_and(|conn| is_client(&conn.session)) {
-                // What is said already goes before what is said of the rest.
+                // Output so far goes before the output for the rest.
                 self.carry().queue_out(key);
                 self.channels().finish_endings();
             }
-            // What the client asked before it ended is still carried out, and answered.
+            // Commands before the end are still carried out, and answered.
             self.clients().act(key);
             return self.clients().close_behind(key, reason);
         }

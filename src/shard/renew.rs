@@ -1,8 +1,8 @@
-//! What a shard goes by, changed while it runs.
+//! Replacement of a shard's options at run time.
 //!
-//! Invariant: it is one value, handed over whole and put in force between two events, so that no client is judged by a part
-//! of the old and a part of the new. What a connection has (its subscriptions on their terms, its agreed heartbeat, its
-//! place in the counts) it keeps. Left out: which keys may differ in it, which whoever hands it over decides.
+//! Invariant: the options are one value, handed over as a whole and put in force between two events, so that no
+//! client is affected by a mix of old and new. The state of connections stays (subscriptions with their terms, the
+//! negotiated heartbeat, counts). Left out: which keys may change, which the sender decides.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use super::options::Options;
 use super::outside::Outside;
 use super::{Shard, World};
 
-/// What all shards go by from now on.
+/// New options for all shards.
 #[derive(Debug)]
 pub struct Renewal {
-    /// Limits, deadlines, rates, channels and what clients may. What is decided at the start is as it was then.
+    /// Limits, deadlines, rates, channels and rules for clients. Options that are fixed at start keep their value.
     pub options: Options,
-    /// Answers what a shard cannot. What was asked before is answered by whoever was asked.
+    /// Answers the shards' questions. Earlier questions are answered by its predecessor.
     pub outside: Arc<dyn Outside>,
 }
 

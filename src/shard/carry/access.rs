@@ -1,4 +1,4 @@
-//! Connections looked up, with what is known of their clients, and the names by which others know them.
+//! Look-ups of connections and of their clients' properties, and the ids of connections for others.
 
 use super::Carry;
 use super::client::Client;
@@ -19,7 +19,7 @@ impl<W: World> Carry<W> {
         self.conns.entry_mut(key)?.client.as_deref_mut()
     }
 
-    /// What is known of a client, made if nothing is; nothing is known of who has ended.
+    /// The properties of a client, created if there are none; `None` for a connection that has ended.
     pub(in crate::shard) fn client_or_new(&mut self, key: Key) -> Option<&mut Client> {
         let conn = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open)?;
         self.counters.clients.add(u64::from(conn.client.is_none()));
@@ -27,7 +27,7 @@ impl<W: World> Carry<W> {
         self.client_mut(key)
     }
 
-    /// Forgets what is known of a client; returns what that was.
+    /// Removes and returns the properties of a client.
     pub(in crate::shard) fn forget_client(&mut self, key: Key) -> Option<Box<Client>> {
         let client = self.conns.entry_mut(key)?.client.take()?;
         self.counters.clients.sub(1);
@@ -35,7 +35,7 @@ impl<W: World> Carry<W> {
         Some(client)
     }
 
-    /// Drops what is known of a client, if that is nothing.
+    /// Drops the properties of a client if they are all default values.
     pub(in crate::shard) fn trim_client(&mut self, key: Key) {
         if self.client(key).is_some_and(Client::is_trivial) {
             self.forget_client(key);
@@ -54,25 +54,25 @@ impl<W: World> Carry<W> {
         Member { shard: self.post.shard(), conn: key.to_token() }
     }
 
-    /// Whether it is the server's own code that asks.
+    /// Whether the connection belongs to a handler of the server.
     pub(in crate::shard) fn is_trusted(&self, key: Key) -> bool {
         self.conns.entry(key).is_some_and(|conn| conn.session.is_trusted())
     }
 
-    /// How a client is told what a history keeps.
+    /// The form in which the client receives the publications of a history.
     pub(in crate::shard) fn telling(&self, key: Key, takes_deltas: bool) -> Option<Telling> {
         self.conns.entry(key)?.session.telling(takes_deltas)
     }
 
-    /// A home is asked for an answer to this command of the client's; 0 is none.
+    /// Counts a home's pending answer to this command of the client; 0 is no command.
     pub(in crate::shard) fn awaits_home(&mut self, key: Key, id: u32) {
         if let Some(conn) = self.conns.entry_mut(key).filter(|_| id != 0) {
             conn.awaited_count = conn.awaited_count.saturating_add(1);
         }
     }
 
-    /// As [`Carry::reply_to`], for what may be much: others of the client's commands wait for the answer, all of them or those
-    /// beyond so many.
+    /// Like [`Carry::reply_to`], for an answer that may be large: other commands of the client wait for it, depending
+    /// on its weight.
     pub(in crate::shard) fn reply_to_much(&mut self, key: Key, request: u32, weight: u8) -> ReplyTo {
         if let Some(client) = self.client_or_new(key) {
             client.awaited_weight += usize::from(weight);
@@ -80,7 +80,7 @@ impl<W: World> Carry<W> {
         ReplyTo { weight, ..self.reply_to(key, request) }
     }
 
-    /// Remembers that something of a client may have changed.
+    /// Marks a client whose cost may have changed.
     pub(in crate::shard) fn touch_client(&mut self, key: Key) {
         let Self { conns, account, .. } = self;
         let client = conns.entry_mut(key).and_then(|conn| conn.client.as_deref_mut());

@@ -1,8 +1,8 @@
-//! What this shard's connections, channels and clients cost, told to the [`super::ledger`]; and its tables, which give
-//! back what they no longer need.
+//! The memory cost of this shard's connections, channels and clients, for the [`super::ledger`]; and the tables,
+//! which free unused room.
 //!
-//! Costs are counted where they change, so that telling them takes no time in proportion to what there is. A client's is
-//! looked at anew at the end of a turn in which something of it may have changed.
+//! Costs are counted where they change, so that a report takes constant time. The cost of a client is recounted at
+//! the end of a turn in which it may have changed.
 
 use super::Carry;
 use crate::base::heap;
@@ -10,28 +10,29 @@ use crate::base::slots::Key;
 use crate::shard::World;
 use crate::shard::carry::conn::Sub;
 
-/// How long after connections have gone the tables are looked at: a crowd does not go in one turn.
+/// Time from the end of connections to the check of the tables: many connections do not end in one turn.
 const TIDY_AFTER_MS: u64 = 1000;
-/// Queues of letters that have grown beyond this are looked at, too: letters come from other shards when all have gone here.
+/// Size from which queues of letters are checked, too: letters come from other shards after all connections here have
+/// ended.
 pub(in crate::shard) const LETTER_BYTES_KEPT: usize = 1 << 20;
-/// A connection's list of subscriptions keeps room for so many.
+/// Capacity that a connection's list of subscriptions keeps.
 const SUBS_KEPT: usize = 16;
 
-/// One shard's part of the ledger.
+/// The part of the ledger that one shard keeps.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Account {
-    /// Clients that may cost something else by now.
+    /// Clients whose cost may have changed.
     pub(in crate::shard) touched: Vec<Key>,
-    /// What the lists of subscriptions cost that have outgrown their connections.
+    /// Cost of lists of subscriptions that are too long to be stored in their connections.
     pub(in crate::shard) subs_bytes: usize,
-    /// What the table of users costs whose home is here.
+    /// Cost of the table of users whose home is this shard.
     pub(in crate::shard) user_bytes: usize,
-    /// When to look at the tables.
+    /// Time of the next check of the tables.
     tidy_at_ms: Option<u64>,
 }
 
 impl Account {
-    /// When [`Carry::ease_tables`] has something to do.
+    /// The time at which [`Carry::ease_tables`] must be called.
     pub(in crate::shard) fn tidy_at_ms(&self) -> Option<u64> {
         self.tidy_at_ms
     }
@@ -52,7 +53,7 @@ impl<W: World> Carry<W> {
         heap::ease_list(&mut account.touched);
     }
 
-    /// Gives a connection one subscription more; which one it is.
+    /// Adds a subscription to a connection.
     pub(in crate::shard) fn put_sub(&mut self, key: Key, sub: Sub) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         self.account.subs_bytes -= heap::spilled(&conn.subs);
@@ -60,7 +61,7 @@ impl<W: World> Carry<W> {
         self.account.subs_bytes += heap::spilled(&conn.subs);
     }
 
-    /// Takes the last of a connection's subscriptions, or the one at `slot`, whose place the last then has.
+    /// Removes the last of a connection's subscriptions, or the one at `slot`, which the last then replaces.
     pub(in crate::shard) fn take_sub(&mut self, key: Key, slot: usize) -> Option<Sub> {
         let conn = self.conns.entry_mut(key).filter(|conn| slot < conn.subs.len())?;
         self.account.subs_bytes -= heap::spilled(&conn.subs);
@@ -74,13 +75,13 @@ impl<W: World> Carry<W> {
         Some(sub)
     }
 
-    /// Connections have gone, or a burst of letters: what they leave is looked at when more may have.
+    /// Schedules a check of the tables after connections have ended, or after many letters.
     pub(in crate::shard) fn tidy_later(&mut self) {
         let at_ms = self.now_ms() + TIDY_AFTER_MS;
         self.account.tidy_at_ms.get_or_insert(at_ms);
     }
 
-    /// Gives back what a crowd took that is gone; whether it was time for that.
+    /// Frees unused room of the tables; returns whether it was time for that.
     #[inline]
     pub(in crate::shard) fn ease_tables(&mut self) -> bool {
         let now_ms = self.now_ms();

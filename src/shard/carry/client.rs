@@ -1,7 +1,7 @@
-//! What a shard knows of a Centrifuge client beyond its connection: who it is, what it may do, when that ends, and
-//! what of its commands still waits for an answer.
+//! The properties of a client beyond its connection: user, permissions, expiry, and its commands that wait for an
+//! answer.
 //!
-//! A box that an anonymous connection without anything of this does not have.
+//! Stored in a box, which an anonymous connection without any of these does not have.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,99 +18,99 @@ use crate::hub::{ClientInfo, DataKind};
 use crate::shard::mailbox::{Cause, Order, Ticket};
 use crate::shard::outside::{Capability, Grant, Headers, Matching};
 
-/// Commands of a connection that wait for answers of others; at it nothing more is read from the connection.
+/// Maximum number of waiting commands of a connection; at this number nothing more is read from it.
 pub(in crate::shard) const WAITING_COMMANDS_MAX: usize = 64;
-/// Sum of the weights of the commands for which homes gather what may be much; at it, those behind them wait.
+/// Maximum sum of the weights of commands whose answers from homes may be large; at it, later commands wait.
 pub(in crate::shard) const AWAITED_MAX: usize = 8;
-/// Weight of a history or of presence: it is gathered alone.
+/// Weight of a history or of presence: no other such command is pending at the same time.
 pub(in crate::shard) const WHOLE_WEIGHT: u8 = 8;
-/// Weight of a subscription that recovers: a client that is back asks for several of them at once, and most missed little.
+/// Weight of a subscription with recovery: a reconnecting client sends several at once, and most have missed little.
 pub(in crate::shard) const RECOVERY_WEIGHT: u8 = 1;
 
-/// What a shard knows of one client beyond its connection.
+/// The properties of a client beyond its connection.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Client {
-    /// As others see it; none until someone has to.
+    /// Information for other clients; created at first use.
     pub(in crate::shard) info: Option<Arc<ClientInfo>>,
-    /// Unix time of the connection's end in seconds; 0 for none.
+    /// Unix time of the connection's expiry in seconds; 0 for none.
     pub(in crate::shard) expire_at_s: u64,
-    /// The application is asked before it ends, not the client.
+    /// Whether the application, not the client, is asked to renew it.
     pub(in crate::shard) refreshes_by_hook: bool,
-    /// A refresh is asked outside.
+    /// Whether a refresh is being asked outside.
     pub(in crate::shard) is_refreshing: bool,
-    /// Its user's home counts it.
+    /// Whether the home of its user counts it.
     pub(in crate::shard) is_counted: bool,
-    /// What it may do whatever the channels' options say.
+    /// Capabilities, which hold in addition to the channels' options.
     pub(in crate::shard) caps: Option<Arc<[Capability]>>,
-    /// What connect hooks said to remember.
+    /// Metadata from connect hooks.
     pub(in crate::shard) meta: Box<[u8]>,
-    /// Headers that hooks want to be told later; none in most.
+    /// Headers for later hooks; `None` for most clients.
     pub(in crate::shard) headers: Option<Box<Headers>>,
-    /// Its connect command, until that is answered.
+    /// The connect command, until it is answered.
     pub(in crate::shard) connecting: Option<Box<Connecting>>,
-    /// Its commands that wait for their turn, in their order.
+    /// Waiting commands, in order.
     pub(in crate::shard) waiting: VecDeque<Waiting>,
-    /// What those are in bytes.
+    /// Size of the waiting commands, in bytes.
     pub(in crate::shard) waiting_bytes: usize,
-    /// Those that waited are being carried out; what is known of the client is needed for what is left of them.
+    /// Whether waiting commands are being carried out; the client must not be dropped meanwhile.
     pub(in crate::shard) is_resuming: bool,
-    /// Weight of its commands for which homes gather what may be much.
+    /// Sum of the weights of pending commands whose answers may be large.
     pub(in crate::shard) awaited_weight: usize,
-    /// Its commands that outsiders were asked about, each with the number of the question ([`Questions`]).
+    /// Commands with a question outside, each with the question's number ([`Questions`]).
     pub(in crate::shard) pending: Vec<(u32, Pending)>,
-    /// Orders to subscribe it to what it is about to be subscribed to: they are carried out when homes have answered.
+    /// Orders to subscribe it to channels whose homes have not answered yet; carried out after the answers.
     pub(in crate::shard) late_orders: Vec<Arc<Order>>,
-    /// Its subscriptions that have more to them than a channel.
+    /// Details of subscriptions that have any.
     pub(in crate::shard) details: Vec<Detail>,
-    /// What its rates leave it.
+    /// The token buckets of its rates.
     pub(in crate::shard) buckets: Option<Box<Buckets>>,
-    /// What it cost when that was last counted.
+    /// Cost when it was last counted.
     pub(in crate::shard) counted_bytes: usize,
-    /// It may cost something else by now.
+    /// Whether its cost may have changed.
     pub(in crate::shard) is_touched: bool,
 }
 
-/// Who says who a client is.
+/// Source of a client's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum Witness {
-    /// Nobody: it is anonymous.
+    /// None: the client is anonymous.
     Nobody,
-    /// Its token.
+    /// The connection token.
     Token,
-    /// Its certificate.
+    /// The client certificate.
     Certificate,
-    /// A header of its request, in which a proxy names its user.
+    /// A request header in which a proxy names the user.
     Header,
     /// The application's connect hook.
     Hook,
 }
 
-/// A connect command under way.
+/// A connect command without an answer yet.
 #[derive(Debug)]
 pub(in crate::shard) struct Connecting {
-    /// The command's number.
+    /// Number of the command.
     pub(in crate::shard) id: u32,
-    /// Who says who the client is.
+    /// Source of the identity.
     pub(in crate::shard) witness: Witness,
     /// The command.
     pub(in crate::shard) ask: Identify,
-    /// The user that a proxy names, for when the connect hook names none; empty for none.
+    /// User named by a proxy, used if the connect hook names none; empty for none.
     pub(in crate::shard) header_user: String,
-    /// Segments of the outbox that go before the reply: the answer to the handshake.
+    /// Number of outbox segments that go before the reply: the answer to the handshake.
     pub(in crate::shard) queued_before: usize,
-    /// Server-side subscriptions that homes have yet to answer.
+    /// Number of server-side subscriptions without an answer from their homes.
     pub(in crate::shard) waiting_count: usize,
-    /// Those that they have answered.
+    /// Server-side subscriptions with an answer.
     pub(in crate::shard) joined: Vec<JoinedAtConnect>,
-    /// Data for the reply.
+    /// Data of the reply.
     pub(in crate::shard) data: Payload,
-    /// Subscriptions that it will have, while its user is counted.
+    /// Subscriptions that begin after its user is counted.
     pub(in crate::shard) firsts: Vec<First>,
-    /// Once its user is known, the orders for that user: they are carried out behind the reply.
+    /// Orders for its user, once that is known: carried out after the reply.
     pub(in crate::shard) orders: Option<Vec<Arc<Order>>>,
 }
 
-/// A subscription that a client has from the start, before its home is asked.
+/// A subscription that comes with the connection, before its home is asked.
 #[derive(Debug)]
 pub(in crate::shard) struct First {
     pub(in crate::shard) channel: Arc<str>,
@@ -119,7 +119,7 @@ pub(in crate::shard) struct First {
     pub(in crate::shard) cause: Cause,
 }
 
-/// A server-side subscription that the connect reply tells.
+/// A server-side subscription that the connect reply contains.
 #[derive(Debug)]
 pub(in crate::shard) struct JoinedAtConnect {
     pub(in crate::shard) channel: Arc<str>,
@@ -127,27 +127,28 @@ pub(in crate::shard) struct JoinedAtConnect {
     pub(in crate::shard) ticket: Box<Ticket>,
 }
 
-/// A command that outsiders were asked about.
+/// A command or renewal with a question outside.
 #[derive(Debug)]
 pub(in crate::shard) enum Pending {
-    /// To subscribe: a token or a hook decides.
+    /// A subscription: a token or a hook decides.
     Subscribe { id: u32, ask: Box<Enter> },
-    /// To publish: a hook decides.
+    /// A publication: a hook decides.
     Publish { id: u32, channel: Arc<str>, kind: DataKind, data: Vec<u8> },
-    /// Whether a subscription goes on: the application is asked, without the client knowing.
+    /// Renewal of a subscription by the application, without the client.
     HookRefresh { channel: ChannelId },
-    /// To go on with a subscription. `is_over`: it has ended meanwhile, and if there is one to this channel now, it is another.
+    /// Renewal of a subscription by the client. `is_over`: the subscription has ended; a later one to the channel is
+    /// another.
     SubRefresh { id: u32, channel: Arc<str>, is_over: bool },
-    /// To go on with the connection: a new token. `is_overtaken`: an order has since said when it ends.
+    /// Renewal of the connection by a new token. `is_overtaken`: an order has set the expiry since.
     Refresh { id: u32, is_overtaken: bool },
-    /// A call of the application.
+    /// A call.
     Call { id: u32 },
-    /// To subscribe, and that was answered otherwise meanwhile: nobody waits for the word, but outsiders are busy with it.
+    /// A subscription that was answered in another way: the verdict is ignored, but the question still counts.
     Answered,
 }
 
 impl Pending {
-    /// The client's number of the command; 0 for what it did not ask.
+    /// The client's number of the command; 0 for a question of the server.
     pub(in crate::shard) fn id(&self) -> u32 {
         match self {
             Self::Subscribe { id, .. }
@@ -159,12 +160,12 @@ impl Pending {
         }
     }
 
-    /// Whether it is to begin a subscription to this channel.
+    /// Whether this is a new subscription to this channel.
     pub(in crate::shard) fn subscribes_to(&self, channel: &str) -> bool {
         matches!(self, Self::Subscribe { ask, .. } if *ask.channel == *channel)
     }
 
-    /// What it costs beside its place. What is asked outside is a copy of it, and goes when it does.
+    /// Its cost beyond its place. The question outside is a copy of it, and ends with it.
     fn bytes(&self) -> usize {
         2 * match self {
             Self::Subscribe { ask, .. } => heap::piece(size_of::<Enter>()) + ask.bytes(),
@@ -175,41 +176,41 @@ impl Pending {
     }
 }
 
-/// Numbers for questions to outsiders, so that each answer finds its own. A client chooses the numbers of its commands, and
-/// may use one twice, or again before what was asked for it has been answered.
+/// Numbers for questions outside, so that each answer finds its question. Commands cannot serve as keys: clients
+/// choose their numbers, and may use one twice.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Questions(u32);
 
 impl Questions {
-    /// One that no open question has, and not 0: four thousand million later it comes again.
+    /// A number that no open question has, and not 0: numbers repeat after four thousand million.
     pub(in crate::shard) fn next(&mut self) -> u32 {
         self.0 = self.0.checked_add(1).unwrap_or(1);
         self.0
     }
 }
 
-/// What there is to a subscription beside its channel.
+/// Properties of a subscription beside its channel.
 #[derive(Debug)]
 pub(in crate::shard) struct Detail {
     pub(in crate::shard) channel: ChannelId,
-    /// As others in the channel see the client, where that differs.
+    /// Information for other clients in the channel, if it differs.
     pub(in crate::shard) info: Option<Arc<ClientInfo>>,
-    /// Unix time of its end in seconds; 0 for none.
+    /// Unix time of its expiry in seconds; 0 for none.
     pub(in crate::shard) expire_at_s: u64,
-    /// The application is asked before it ends, not the client.
+    /// Whether the application, not the client, is asked to renew it.
     pub(in crate::shard) refreshes_by_hook: bool,
-    /// It is being asked.
+    /// Whether the application is being asked.
     pub(in crate::shard) is_refreshing: bool,
-    /// Which publications it wants.
+    /// Filter for its publications.
     pub(in crate::shard) filter: Option<Box<Filter>>,
-    /// The server subscribed it.
+    /// Whether the server subscribed the client.
     pub(in crate::shard) is_server_side: bool,
-    /// Of those: because the connection's token says so.
+    /// Whether the connection token did.
     pub(in crate::shard) is_by_token: bool,
 }
 
 impl Connecting {
-    /// What it costs, with its box. What homes have answered goes with the reply, in the same turn or the next.
+    /// The cost, with the box. Homes' answers are sent with the reply, in the same turn or the next.
     fn bytes(&self) -> usize {
         heap::piece(size_of::<Self>())
             + self.ask.bytes()
@@ -225,13 +226,13 @@ impl Detail {
             + self.filter.as_ref().map_or(0, |filter| filter.bytes())
     }
 
-    /// How long its client has for a new token when it has ended; none when the application is asked.
+    /// Time that the client has for a new token after the expiry; 0 if the application is asked.
     pub(in crate::shard) fn delay_ms(&self, sub_delay_ms: u64) -> u64 {
         if self.refreshes_by_hook { 0 } else { sub_delay_ms }
     }
 }
 
-/// What a connection's rates leave it.
+/// The token buckets of a connection's rates.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Buckets {
     pub(in crate::shard) commands: Bucket,
@@ -243,7 +244,7 @@ pub(in crate::shard) struct Buckets {
     pub(in crate::shard) others: Bucket,
 }
 
-/// What a capability may allow.
+/// An action that a capability may allow.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::shard) enum Ability {
     Subscribe,
@@ -253,7 +254,7 @@ pub(in crate::shard) enum Ability {
 }
 
 impl Client {
-    /// Whether it is as good as none.
+    /// Whether all properties are default values.
     pub(in crate::shard) fn is_trivial(&self) -> bool {
         self.info.is_none()
             && self.expire_at_s == 0
@@ -270,7 +271,7 @@ impl Client {
             && self.buckets.is_none()
     }
 
-    /// What it costs, with its box. What waiting commands hold is counted as partial messages are.
+    /// The cost, with the box. The content of waiting commands is counted like partial messages.
     pub(in crate::shard) fn bytes(&self) -> usize {
         heap::piece(size_of::<Self>())
             + self.info.as_ref().map_or(0, |info| info.bytes())
@@ -287,22 +288,22 @@ impl Client {
             + self.buckets.as_ref().map_or(0, |_| heap::piece(size_of::<Buckets>()))
     }
 
-    /// How many of its commands outsiders are asked about.
+    /// The number of commands with a question outside.
     pub(in crate::shard) fn asked_outside(&self) -> usize {
         self.pending.iter().filter(|(_, one)| !matches!(one, Pending::HookRefresh { .. })).count()
     }
 
-    /// Whether commands of it that are not done may go before whatever comes next.
+    /// Whether commands must be completed before later ones.
     pub(in crate::shard) fn is_busy(&self) -> bool {
         !self.waiting.is_empty() || self.asked_outside() > 0
     }
 
-    /// Who it is; empty when anonymous.
+    /// The user; empty when anonymous.
     pub(in crate::shard) fn user(&self) -> &str {
         self.info.as_ref().map_or("", |info| &info.user)
     }
 
-    /// Whether its capabilities allow this in a channel: the first of them that names the channel decides.
+    /// Whether its capabilities allow this in a channel: the first that names the channel decides.
     pub(in crate::shard) fn is_able(&self, ability: Ability, channel: &str) -> bool {
         let names = |cap: &&Capability| {
             cap.channels.iter().any(|pattern| match cap.matching {
@@ -319,12 +320,12 @@ impl Client {
         })
     }
 
-    /// What there is to the subscription to a channel.
+    /// The details of the subscription to a channel.
     pub(in crate::shard) fn detail(&self, channel: ChannelId) -> Option<&Detail> {
         self.details.iter().find(|detail| detail.channel == channel)
     }
 
-    /// What there is to the subscription to a channel, made if that is nothing: its client began it by a command.
+    /// The details of the subscription to a channel, created as those of a client's own command.
     pub(in crate::shard) fn detail_or_new(&mut self, channel: ChannelId) -> &mut Detail {
         match self.details.iter().position(|detail| detail.channel == channel) {
             Some(at) => &mut self.details[at],
@@ -332,9 +333,9 @@ impl Client {
         }
     }
 
-    /// Keeps what there is to a subscription that has begun.
+    /// Stores the details of a subscription that has begun.
     pub(in crate::shard) fn add_detail(&mut self, channel: ChannelId, ticket: &mut Ticket) -> &mut Detail {
-        // It may be known as somebody else since its home was asked.
+        // The client's information may have changed since the home was asked.
         let other = |own: &ClientInfo| self.info.as_ref().filter(|info| info.conn_info != own.conn_info);
         let info = ticket.info.take().map(|own| match other(&own) {
             Some(info) => own.renewed(info, true),
@@ -354,8 +355,8 @@ impl Client {
         &mut self.details[last]
     }
 
-    /// Forgets what there was to the subscription to a channel, which has ended: what outsiders say of it is not for a later
-    /// one.
+    /// Removes the details of a subscription that has ended: later answers from outside must not apply to another
+    /// subscription.
     pub(in crate::shard) fn forget(&mut self, channel: ChannelId, name: &str) {
         self.details.retain(|detail| detail.channel != channel);
         self.details.shrink_to_fit();
@@ -368,7 +369,7 @@ impl Client {
         }
     }
 
-    /// An order says when the connection ends: what was asked about that before does not count any more.
+    /// Marks pending renewals as overtaken, since an order has set the connection's expiry.
     pub(in crate::shard) fn overtake_refreshes(&mut self) {
         self.is_refreshing = false;
         for (_, one) in &mut self.pending {
@@ -378,7 +379,7 @@ impl Client {
         }
     }
 
-    /// Takes out the command that outsiders were asked about by this question.
+    /// Removes the command with this question.
     pub(in crate::shard) fn take_pending(&mut self, question: u32) -> Option<Pending> {
         let at = self.pending.iter().position(|(number, _)| *number == question)?;
         let (_, pending) = self.pending.swap_remove(at);
@@ -388,16 +389,16 @@ impl Client {
         Some(pending)
     }
 
-    /// Takes out a command to enter this channel that outsiders were asked about: it is answered without their word.
+    /// Marks a pending subscription to this channel as answered, and returns it.
     pub(in crate::shard) fn answer_otherwise(&mut self, channel: &str) -> Option<Pending> {
         let (_, asked) = self.pending.iter_mut().find(|(_, one)| one.subscribes_to(channel))?;
         Some(std::mem::replace(asked, Pending::Answered))
     }
 
-    /// Unix time, in milliseconds, at which the first thing of it ends for good; `None` for nothing.
+    /// The earliest Unix time, in milliseconds, at which the connection or a subscription ends; `None` for never.
     pub(in crate::shard) fn ends_at_ms(&self, conn_delay_ms: u64, sub_delay_ms: u64) -> Option<u64> {
         if self.connecting.is_some() {
-            // The connect command has a deadline of its own, and is answered before anything ends.
+            // The connect command has a deadline of its own, which is earlier.
             return None;
         }
         let delay_ms = if self.refreshes_by_hook { 0 } else { conn_delay_ms };
@@ -424,7 +425,7 @@ fn caps_bytes(caps: &[Capability]) -> usize {
     heap::arc(size_of_val(caps)) + caps.iter().map(channels).sum::<usize>()
 }
 
-/// What a client is told of a subscription that has begun.
+/// The reply for a subscription that has begun.
 pub(in crate::shard) fn entered<'a>(
     channel: &'a str,
     joined: &'a crate::hub::home::Joined,
@@ -439,7 +440,7 @@ pub(in crate::shard) fn entered<'a>(
         is_recoverable: ticket.recoverable,
         is_positioned: ticket.positioned,
         epoch: position.map_or("", |position| &position.epoch),
-        // The publications lead from there to the stream's position.
+        // The publications begin after this offset and end at the stream's position.
         offset: joined.publications.first().map_or(offset, |first| first.offset.saturating_sub(1)),
         is_recovered: joined.recovered,
         was_recovering: ticket.was_recovering,
@@ -450,26 +451,27 @@ pub(in crate::shard) fn entered<'a>(
     }
 }
 
-/// The end of a term in Unix time, in milliseconds. `expire_at_s` is whatever a token, a hook or the server API says: a
-/// time beyond all times is one that never comes, and must not wrap into the past.
+/// The end of a term in Unix time, in milliseconds. `expire_at_s` comes from a token, a hook or the server API: a
+/// value out of range must mean "never", and not overflow into the past.
 fn ends_at_ms(expire_at_s: u64, delay_ms: u64) -> u64 {
     expire_at_s.saturating_mul(1000).saturating_add(delay_ms)
 }
 
-/// Whether a term is over, and the delay after it. 0 is no term.
+/// Whether a term and the delay after it have ended. 0 is no term.
 pub(in crate::shard) fn is_over(expire_at_s: u64, delay_ms: u64, unix_ms: u64) -> bool {
     expire_at_s > 0 && ends_at_ms(expire_at_s, delay_ms) <= unix_ms
 }
 
-/// Whether a term that is told is over already, by whole seconds.
+/// Whether a new term has ended already, in whole seconds.
 pub(in crate::shard) fn is_past(expire_at_s: u64, unix_ms: u64) -> bool {
     expire_at_s > 0 && expire_at_s < unix_ms / 1000
 }
 
-/// What clients are told at most, a year: their timers take no more than some 24 days, or a few times that.
+/// Maximum time to expiry that clients receive, a year: their timers are limited to some 24 days, or a few times
+/// that.
 const TTL_S_MAX: u64 = 31_536_000;
 
-/// Seconds until then; at least one, when there is a then at all, and at most a year.
+/// The seconds until the expiry; 0 for no expiry, otherwise 1 to a year.
 pub(in crate::shard) fn ttl_s(expire_at_s: u64, unix_ms: u64) -> u32 {
     if expire_at_s == 0 {
         return 0;

@@ -1,7 +1,8 @@
-//! Endings. What is left of a connection that is closed is a socket that says its last words, within the linger deadline. It
-//! is freed at the end of the turn, so nothing that the turn still holds points at another's slot.
+//! The end of a connection. A closed connection remains as a socket that sends its last bytes, until the linger
+//! deadline. It is freed at the end of the turn, so references within the turn stay valid.
 //!
-//! Its channels, and whoever else knows of it, are above: they hear of it by a note ([`Ended`]) before anything else happens.
+//! Upper wings remove the connection from channels and homes: a record ([`Ended`]) tells them before anything else
+//! happens.
 
 use super::Carry;
 use super::client::Client;
@@ -14,28 +15,28 @@ use crate::proto::ws::Violation;
 use crate::session::{CloseReason, Session, Transport, kind_of, labels};
 use crate::shard::World;
 
-/// For clients that come while the server is full.
+/// Refusal of clients while the server is full.
 pub(in crate::shard) const UNAVAILABLE: Refusal =
     Refusal::new(Status::Unavailable, "no room for another connection; try later");
-/// For requests that a drain meets.
+/// Refusal of requests during a drain.
 pub(in crate::shard) const DRAINING: Refusal =
     Refusal::new(Status::Unavailable, "the server is shutting down; try later");
-/// How long a drain waits for the goodbye of a client that has been told everything. What was written is the kernel's by
-/// then, and reaches the client without this process.
+/// Maximum time for which a drain waits for the close frame of a client that has been sent everything. The data is in
+/// the kernel by then, and reaches the client without this process.
 const GOODBYE_MS_MAX: u64 = 500;
 const TIMEOUT: Refusal = Refusal::new(Status::RequestTimeout, "the request did not arrive in time");
 
-/// A connection that has ended, for those above that it was in.
+/// The record of an ended connection for the upper wings.
 #[derive(Debug)]
 pub(in crate::shard) struct Ended {
     pub(in crate::shard) key: Key,
-    /// What was known of its client.
+    /// The properties of its client.
     pub(in crate::shard) client: Option<Box<Client>>,
 }
 
 impl<W: World> Carry<W> {
-    /// Ends a connection. What is in `out` and in its outbox, and the close frame, are still sent, unless the client is gone.
-    /// What it was in above learns of it from the note that is left in `ended`.
+    /// Ends a connection. The bytes in `out`, its outbox and a close frame are still sent, unless the client is gone.
+    /// Upper wings learn of it from the record in `ended`.
     pub(in crate::shard) fn end(&mut self, key: Key, reason: CloseReason) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.stage != Stage::Open {
@@ -47,7 +48,7 @@ impl<W: World> Carry<W> {
         if reason == CloseReason::Shutdown && conn.session.ends_when_answered() {
             return;
         }
-        // Whatever ends it, who has left hears the answer to its own goodbye.
+        // A client that has left receives the answer to its own close.
         let goodbye = conn.goodbye(&reason);
         let said = goodbye.as_ref().unwrap_or(&reason);
         let is_secure_goodbye = std::mem::take(&mut conn.has_left) && conn.tls().is_some();
@@ -58,7 +59,7 @@ impl<W: World> Carry<W> {
         let kept_count = conn.client.as_ref().and_then(|client| client.connecting.as_ref());
         let kept_count = kept_count.map(|connecting| connecting.queued_before);
         conn.is_corked = false;
-        // A newcomer leaves the stack: what it still sends is thrown away with that of all who end.
+        // A connection that is not live leaves the stack: its further input is discarded.
         conn.is_unread &= !(session.phase().is_new());
         let held_bytes = std::mem::take(&mut conn.held_bytes);
         self.budget.release(held_bytes as usize);
@@ -75,7 +76,7 @@ impl<W: World> Carry<W> {
             self.grave(key);
         } else {
             match (&reason, kept_count) {
-                // What waits for the connect reply is not told without it.
+                // Messages after the connect reply are not sent without it.
                 (_, Some(count)) => self.cut(key, count),
                 (CloseReason::Slow | CloseReason::Budget, None) => self.cut(key, 0),
                 _ => {}
@@ -86,8 +87,8 @@ impl<W: World> Carry<W> {
         session.closed(&mut self.handler, client, &reason);
     }
 
-    /// Takes back what waits in the outbox, but for its first segments, and with it what is said behind that: a client
-    /// must not get what comes after something that it does not get.
+    /// Removes queued data from the outbox, except for its first segments: a client must not receive data after a
+    /// gap.
     pub(in crate::shard) fn cut(&mut self, key: Key, kept_count: usize) {
         let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) else { return };
         let before = outbox.bytes();
@@ -102,10 +103,10 @@ impl<W: World> Carry<W> {
 
     fn last_words(&mut self, key: Key, reason: &CloseReason, session: &Session<W::State>) {
         match (session.phase().is_request(), reason) {
-            // Nobody asked: what is said could be taken for the answer to the next request.
+            // An idle connection: bytes could be taken for the answer to the next request.
             (true, CloseReason::Shutdown | CloseReason::Memory | CloseReason::Budget)
                 if session.is_idle() => {}
-            // The session wrote its refusal itself, but for those that are refused unheard.
+            // The session has written its refusal, except for refusals before any input.
             (true, CloseReason::Refused(refusal)) if self.out.is_empty() => {
                 refusal.write_with(self.retry_after_s(key), &mut self.out);
             }
@@ -123,8 +124,8 @@ impl<W: World> Carry<W> {
             && let Some(tls) = conn.tls_mut()
             && !tls.is_open()
         {
-            // Nothing of this can be said without keys, and an alert, if there was one, is on its way: who is told nothing
-            // keeps no place, and whoever has to read an alert keeps no handshake.
+            // Without keys nothing can be sent, and an alert is already on its way: a connection without an alert is
+            // freed at once, one with an alert drops its handshake.
             tls.give_up();
             let has_nothing_left = *reason != CloseReason::Tls && conn.outbox.is_none();
             self.clear_out();
@@ -134,11 +135,11 @@ impl<W: World> Carry<W> {
         }
         self.set_due(key, self.timeouts.linger_ms);
         self.queue_out(key);
-        // Even with nothing to say, the flush takes the next step.
+        // The flush takes the next step, even if there is nothing to send.
         self.mark_dirty(key);
     }
 
-    /// Has another gauge count the connection, or none.
+    /// Moves the connection to another gauge, or to none.
     pub(in crate::shard) fn count_as(&mut self, key: Key, now: CountedAs) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let c = &self.counters;
@@ -158,7 +159,7 @@ impl<W: World> Carry<W> {
         gauges(now).into_iter().flatten().for_each(|gauge| gauge.add(1));
     }
 
-    /// A client is let in whose program has the name of this place.
+    /// Counts an admitted client by the index of its program's name.
     pub(in crate::shard) fn count_client(&mut self, key: Key, place: u8) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let CountedAs::Session(transport) = conn.counted_as else { return };
@@ -168,7 +169,7 @@ impl<W: World> Carry<W> {
         by_name.connects[usize::from(place)].add(1);
     }
 
-    /// Counts a session's end by its code, if it was not the client that ended it.
+    /// Counts a session's end by its code, unless the client ended it.
     fn count_code(&self, reason: &CloseReason) {
         if let (CloseReason::Peer(_), _) | (_, None) = (reason, reason.frame()) {
             return;
@@ -185,7 +186,7 @@ impl<W: World> Carry<W> {
             | CloseReason::Hangup
             | CloseReason::Shutdown
             | CloseReason::Memory
-            // Counted by what refused it.
+            // Counted where they are refused.
             | CloseReason::Crowded
             | CloseReason::Dismissed(_)
             | CloseReason::Ordered { .. }
@@ -223,7 +224,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Lays a connection down to be freed at the end of the turn.
+    /// Marks a connection to be freed at the end of the turn.
     pub(in crate::shard) fn grave(&mut self, key: Key) {
         self.count_as(key, CountedAs::Nothing);
         let Some(conn) = self.conns.entry_mut(key) else { return };
@@ -258,19 +259,19 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// When a client that is refused or sent away should come back: a time of its own, so that those that went together
-    /// do not come together.
+    /// The time after which a refused or disconnected client should reconnect: it differs by connection, so that
+    /// clients that were disconnected together do not return together.
     pub(in crate::shard) fn retry_after_ms(&self, key: Key) -> u64 {
         let hash = self.seed.hash(Purpose::Retry, &key.to_token().to_le_bytes());
         1 + hash % self.timeouts.retry_after_ms.max(1)
     }
 
-    /// When this one may try again, in whole seconds, for `Retry-After`.
+    /// That time in whole seconds, for `Retry-After`.
     pub(in crate::shard) fn retry_after_s(&self, key: Key) -> u64 {
         self.retry_after_ms(key).div_ceil(1000)
     }
 
-    /// All is said: the client's end is waited for as long as a drain allows, if there is one.
+    /// Everything is sent: waits for the client's close, during a drain only for a limited time.
     pub(in crate::shard) fn await_goodbye(&mut self, key: Key) {
         if self.is_draining {
             self.set_due(key, self.timeouts.linger_ms.min(GOODBYE_MS_MAX));
@@ -278,7 +279,7 @@ impl<W: World> Carry<W> {
     }
 }
 
-/// The gauge of sessions over a transport.
+/// The gauge of sessions of a transport.
 pub(in crate::shard) fn sessions_over(c: &Counters, transport: Option<Transport>) -> &Counter {
     &c.sessions_by_kind[kind_of(transport)]
 }

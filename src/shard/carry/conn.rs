@@ -1,4 +1,4 @@
-//! What a shard keeps of each connection. An idle one is this and nothing else: no buffer, no box.
+//! The state of a connection. An idle one has no buffer and no box.
 
 use crate::session::Speaks;
 use smallvec::SmallVec;
@@ -11,9 +11,9 @@ use crate::hub::local::ChannelId;
 use crate::session::{Session, Transport};
 use crate::tls::Link;
 
-/// Unit of the deadlines kept per connection, in milliseconds. Coarse on purpose: what is due in the same beat
-/// is done in one turn: heartbeats leave in handfuls and their answers come back in handfuls, which costs a third of
-/// what one by one would. 32 bits last for 17 years of uptime.
+/// Unit of the deadlines stored per connection, in milliseconds. It is coarse on purpose: deadlines in the same beat
+/// are handled in one turn, so heartbeats leave and return in batches, which costs a third of single ones. 32 bits
+/// last for 17 years of uptime.
 pub(in crate::shard) const BEAT_MS: u64 = 128;
 
 /// The first beat that begins at or after this time.
@@ -22,20 +22,20 @@ pub(in crate::shard) fn beat_at_or_after(ms: u64) -> u32 {
     ms.div_ceil(BEAT_MS) as u32
 }
 
-/// One subscription of a connection, in eight bytes: the channel, and where the connection stands in its list of
-/// subscribers, or, while the home has not answered, which request asked for it.
+/// A subscription of a connection, in eight bytes: the channel, and its position in the channel's list of
+/// subscribers, or, before the home's answer, the number of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Sub {
     channel_and_flag: u32,
     value: u32,
 }
 
-/// What [`Sub`] holds besides the channel.
+/// The state of a [`Sub`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum SubState {
-    /// Asked for, with this request number.
+    /// Requested with this request number.
     Pending(u32),
-    /// At this position of the channel's subscribers.
+    /// Active, at this position in the channel's list of subscribers.
     Active(u32),
 }
 
@@ -65,79 +65,79 @@ impl Sub {
     }
 }
 
-/// How far a connection's end has come.
+/// The stage of a connection's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum Stage {
-    /// Not at all.
+    /// The connection is open.
     Open,
-    /// What is queued is the last; then close at once: the client said goodbye first.
+    /// The queued data is the last; then the socket is closed: the client sent its close first.
     LastWords,
-    /// What is queued is the last; then say that no more comes and wait for the client's end.
+    /// The queued data is the last; then the sending side is closed, and the client's end is awaited.
     Linger,
-    /// All is said; waiting for the client's end, throwing away what it sends.
+    /// Everything is sent; waiting for the client's end and discarding its input.
     Discard,
-    /// Refused unheard, and told so; waiting for the client's end, throwing away what it sends.
+    /// Refused before any input, and answered; waiting for the client's end and discarding its input.
     Shed,
-    /// To be freed at the end of the turn.
+    /// Freed at the end of the turn.
     Buried,
 }
 
-/// Which of the gauges of phases counts a connection. It is kept, and not read from the session: a session may pass through
-/// several phases in one read, and what gives a place back must be the same that took it. (A token that does so by itself
-/// would need a pointer to the counters in each connection.)
+/// The gauge that counts a connection. It is stored, not derived from the session: a session may pass several phases
+/// in one read, and the gauge that is decremented must be the one that was incremented. (A guard that does so by
+/// itself would need a pointer to the counters in each connection.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::shard) enum CountedAs {
-    /// None: it was refused unheard, or has ended.
+    /// None: the connection was refused before any input, or has ended.
     #[default]
     Nothing,
-    /// Those whose request is not complete.
+    /// Connections with an incomplete request.
     HalfOpen,
-    /// Those whose requests are answered outside, one after the other.
+    /// Connections whose requests are answered outside the shard.
     Asking,
-    /// Those past their handshake, and of these the ones over this transport; raw endpoints have none.
+    /// Connections past their handshake, also counted by transport, except for raw endpoints.
     Session(Option<Transport>),
 }
 
-/// A connection: one socket and all that it owns.
+/// A connection: a socket and all its state.
 #[derive(Debug)]
 pub(in crate::shard) struct Conn<K, S> {
     pub(in crate::shard) socket: K,
     pub(in crate::shard) stage: Stage,
-    /// Changed by [`count_as`](super::Carry::count_as) only.
+    /// Changed only by [`count_as`](super::Carry::count_as).
     pub(in crate::shard) counted_as: CountedAs,
-    /// In the list of those to flush at the end of the turn.
+    /// Whether it is in the list to flush at the end of the turn.
     pub(in crate::shard) is_dirty: bool,
-    /// Room to write is told, since a write once found none.
+    /// Whether writable events are enabled, after a write found no room.
     pub(in crate::shard) is_writable_armed: bool,
-    /// The outbox is too full to read on; reading goes on when it has drained.
+    /// Whether reading is paused because the outbox is too full; it resumes after the flush.
     pub(in crate::shard) is_read_paused: bool,
-    /// Nothing is written: the connect reply must go before what is queued, or the client has left.
+    /// Whether writes are held back: the connect reply must go before queued data, or the client has left.
     pub(in crate::shard) is_corked: bool,
-    /// The client said goodbye while commands of it wait: see [`leave`](super::Carry::leave).
+    /// Whether the client closed while its commands wait: see [`leave`](super::Carry::leave).
     pub(in crate::shard) has_left: bool,
-    /// In the list of those with unread input.
+    /// Whether it is in the list of connections with unread input.
     pub(in crate::shard) is_unread: bool,
-    /// The peer's end was seen: read on to it even after short reads.
+    /// Whether the peer's end was announced: reading continues to it even after short reads.
     pub(in crate::shard) is_read_closed: bool,
-    /// A heartbeat was sent and its answer is due.
+    /// Whether a heartbeat was sent and its answer is due.
     pub(in crate::shard) awaits_pong: bool,
-    /// The answer has come, and its time is noted.
+    /// Whether the answer has come, and its time was recorded.
     pub(in crate::shard) has_pong: bool,
-    /// One more than the place by which the client's program is counted; 0 while the client is not connected.
+    /// One more than the index by which the client's program is counted; 0 while the client is not connected.
     pub(in crate::shard) named: u8,
-    /// Beat of the current phase's deadline: handshake, connect, next heartbeat or its answer, linger.
+    /// Beat of the phase's deadline: handshake, connect, next heartbeat or its answer, linger.
     pub(in crate::shard) due: u32,
-    /// Beat in which something was heard last.
+    /// Beat of the last input.
     pub(in crate::shard) heard: u32,
-    /// Bytes counted in the budget for a message that is still arriving.
+    /// Bytes of an incomplete message that are charged to the budget.
     pub(in crate::shard) held_bytes: u32,
-    /// Commands of the client that homes have yet to answer.
+    /// Number of the client's commands that homes have not answered.
     pub(in crate::shard) awaited_count: u32,
-    /// What lies between the socket and the session, where anything does.
+    /// Layers between the socket and the session, if any.
     pub(in crate::shard) layers: Option<Box<Layers>>,
     pub(in crate::shard) outbox: Option<Box<Outbox>>,
     pub(in crate::shard) subs: SmallVec<[Sub; 2]>,
-    /// What there is to know of a Centrifuge client, if anything.
+    /// The properties of the client, if any.
     pub(in crate::shard) client: Option<Box<Client>>,
     pub(in crate::shard) session: Session<S>,
 }
@@ -170,46 +170,47 @@ impl<K, S> Conn<K, S> {
         }
     }
 
-    /// The connection's TLS, if it has any.
+    /// The connection's TLS, if any.
     #[inline]
     pub(in crate::shard) fn tls(&self) -> Option<&Link> {
         self.layers.as_ref()?.tls.as_deref()
     }
 
-    /// The connection's TLS, if it has any.
+    /// The connection's TLS, if any.
     #[inline]
     pub(in crate::shard) fn tls_mut(&mut self) -> Option<&mut Link> {
         self.layers.as_mut()?.tls.as_deref_mut()
     }
 
-    /// Whether something lies between its socket and its session that is not TLS: a proxy, or this machine.
+    /// Whether it has layers without TLS: it is a proxy's, or came by a Unix socket.
     pub(in crate::shard) fn is_plain_layered(&self) -> bool {
         self.layers.is_some() && self.tls().is_none()
     }
 
-    /// What closing it gives back of what waits for it and of what has arrived of a message.
+    /// The bytes that closing it frees: queued data, and parts of a message.
     pub(in crate::shard) fn freed(&self) -> Freed {
         let held = Freed::memory(self.held_bytes as usize);
         self.outbox.as_ref().map_or(held, |outbox| outbox.freed() + held)
     }
 
-    /// Bytes that wait to be written.
+    /// Number of bytes in the outbox.
     pub(in crate::shard) fn outbox_bytes(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Whether so much waits to be written that nothing more is asked for. What waits for who has left is not written.
+    /// Whether the outbox is so full that no further commands are accepted. Data for a client that has left does not
+    /// count.
     pub(in crate::shard) fn waits_for_room(&self, bytes_max: usize) -> bool {
         self.outbox_bytes() > bytes_max / 2 && !self.has_left
     }
 
-    /// When the connection's one entry in the wheel is due, in milliseconds.
+    /// The time of the connection's one entry in the wheel, in milliseconds.
     pub(in crate::shard) fn deadline_ms(&self) -> u64 {
         let due = u64::from(self.due) * BEAT_MS;
         self.session.deadline_ms().map_or(due, |at_ms| due.min(at_ms))
     }
 
-    /// The slot that holds the subscription to a channel.
+    /// The slot of the subscription to a channel.
     pub(in crate::shard) fn slot_of(&self, channel: ChannelId) -> Option<usize> {
         self.subs.iter().position(|sub| sub.channel() == channel)
     }
@@ -219,8 +220,8 @@ impl<K, S> Conn<K, S> {
 mod tests {
     use super::*;
 
-    /// The promise is 256 bytes for everything; what is not in this struct is 16 in the wheel, 8 in each channel
-    /// and 8 of the slab's own.
+    /// The documented limit is 256 bytes in total; outside this struct are 16 in the wheel, 8 in each channel and 8
+    /// of the slab itself.
     #[test]
     fn an_idle_connection_is_small() {
         let size = size_of::<Conn<i32, ()>>();

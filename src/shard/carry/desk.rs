@@ -1,8 +1,8 @@
-//! Requests that are answered outside the shards, from this side: handed over once per turn, counted while they are out.
-//! And the connections that make them: how long they may be silent, and what becomes of those with wrong keys.
+//! The shard's side of requests that are answered outside: they are handed over once per turn and counted while they
+//! are out. Also the timeouts of their connections, and the treatment of wrong keys.
 //!
-//! Invariant: of what is handed over each comes back once, and gives its place back then, whatever has become of its
-//! connection.
+//! Invariant: each request that is handed over comes back once, and frees its place then, whatever has happened to
+//! its connection.
 
 use std::collections::HashMap;
 use std::mem;
@@ -20,29 +20,30 @@ use crate::shard::World;
 use crate::shard::desk::{Desk, Handed, Receipt, Window};
 use crate::shard::mailbox::Letter;
 
-/// How long a connection that has shown a right key may ask nothing: longer than the usual interval between scrapes, so
-/// that a scraper keeps its connection.
+/// Timeout of an idle connection that has sent a right key: longer than the usual interval between scrapes, so that a
+/// scraper keeps its connection.
 const SILENCE_MS_MAX: u64 = 90_000;
-/// How long an answer may take. Longer than any answer of the server API does.
+/// Timeout of an answer. Longer than any answer of the server API takes.
 const ANSWER_MS_MAX: u64 = 15_000;
-/// Requests that need no key which may be out at a time, per shard.
+/// Maximum number of requests without a key that are out at a time, per shard.
 const OPEN_MAX: usize = 64;
-/// Wrong keys per second that are told so at once, per shard and address; without an address, per listener.
+/// Number of wrong keys per second that are answered at once, per shard and address; without an address, per
+/// listener.
 const WRONG_KEYS_PER_S: u32 = 10;
-/// How long it takes to be told so beyond that rate.
+/// Delay of the answer to a wrong key beyond that rate.
 const WRONG_KEY_MS: u64 = 1000;
 
-/// A shard's side of the desk.
+/// The shard's side of the desk.
 #[derive(Debug)]
 pub(in crate::shard) struct Counter {
     desk: Arc<dyn Desk>,
     gathered: Vec<Handed>,
     trusted_out: usize,
     open_out: usize,
-    /// Someone outside was answered in this turn.
+    /// Whether an outside caller was answered in this turn.
     has_told: bool,
     wrong_keys: ByAddress,
-    /// Of those who come without an address, by Unix sockets: by listener.
+    /// Wrong keys of clients without an address (Unix sockets), by listener.
     wrong_keys_unnamed: HashMap<u16, Bucket>,
 }
 
@@ -52,24 +53,24 @@ impl Counter {
         Self { desk, gathered, trusted_out: 0, open_out: 0, has_told: false, wrong_keys, wrong_keys_unnamed }
     }
 
-    /// Someone outside was answered.
+    /// Records that an outside caller was answered.
     pub(in crate::shard) fn note_told(&mut self) {
         self.has_told = true;
     }
 
-    /// Hands over the requests of this turn, if there are any, and has those woken who wait outside.
+    /// Hands over the requests of this turn, if any, and wakes outside callers.
     pub(in crate::shard) fn hand_over(&mut self) {
         if mem::take(&mut self.has_told) || !self.gathered.is_empty() {
             self.desk.hand_over(&mut self.gathered);
         }
     }
 
-    /// Requests that are out.
+    /// The number of requests that are out.
     pub(in crate::shard) fn out(&self) -> usize {
         self.trusted_out + self.open_out
     }
 
-    /// Whether the rate of this address, or without one of this listener, lets one more wrong key be told so at once.
+    /// Whether the rate of this address, or without one of this listener, allows an immediate answer to a wrong key.
     fn admits_wrong_key(&mut self, now_ms: u64, address: Option<IpAddr>, listener: u16) -> bool {
         match address {
             Some(address) => self.wrong_keys.take(now_ms, address, WRONG_KEYS_PER_S),
@@ -80,7 +81,7 @@ impl Counter {
         }
     }
 
-    /// Forgets addresses that have been quiet.
+    /// Removes addresses without recent wrong keys.
     pub(in crate::shard) fn ease(&mut self, now_ms: u64) {
         self.wrong_keys.ease(now_ms, WRONG_KEYS_PER_S);
     }
@@ -95,7 +96,7 @@ impl Counter {
 }
 
 impl<W: World> Carry<W> {
-    /// Hands a request over, with what else of this turn is.
+    /// Hands a request over, at the end of the turn.
     pub(in crate::shard) fn hand_over(&mut self, key: Key, mut request: Box<PlainRequest>) {
         self.pause_for_answer(key);
         let window = if request.is_trusted { Window::Trusted } else { Window::Open };
@@ -115,22 +116,23 @@ impl<W: World> Carry<W> {
         self.counter.gathered.push(Handed { receipt, request, body });
     }
 
-    /// What comes behind the request stays where it is until that is answered.
+    /// Leaves input after the request unread until the answer.
     fn pause_for_answer(&mut self, key: Key) {
         if let Some(conn) = self.conns.entry_mut(key) {
             conn.is_read_paused = true;
         }
     }
 
-    /// Answers a request as the desk would: not from within what asks it, or a client could have one call stand in another.
+    /// Answers a request like the desk, by a letter: an immediate answer would allow a client to nest calls.
     fn answer_from_here(&mut self, conn: Key, response: PlainResponse) {
         let shard = self.post.shard();
         let receipt = Receipt { shard, conn, window: Window::Nothing };
         self.post.send(shard, Letter::Served { receipt, response: Some(Box::new(response)) });
     }
 
-    /// A request has a wrong key. Within the rate of its address it is told so at once, beyond it later, and until then
-    /// nothing is read from it. All who come by one Unix socket without an address share a rate. A right key has none.
+    /// Handles a request with a wrong key. Within the rate of its address it is answered at once, beyond it later,
+    /// and until then nothing is read from the connection. Clients of one Unix socket share a rate. A right key is
+    /// not limited.
     pub(in crate::shard) fn wrong_key(&mut self, key: Key) {
         self.pause_for_answer(key);
         self.counters.wrong_keys.add(1);
@@ -145,7 +147,7 @@ impl<W: World> Carry<W> {
         self.set_due(key, WRONG_KEY_MS);
     }
 
-    /// An answer is there: what it was to is not out any more.
+    /// Records that an answer has come back.
     pub(in crate::shard) fn comes_back(&mut self, receipt: Receipt) {
         if let Some(count) = self.counter.count_of(receipt.window) {
             *count -= 1;
@@ -153,7 +155,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Nothing is out any more: reads on, or does when what is written has gone.
+    /// Resumes reading after an answer, or after the flush of what is queued.
     pub(in crate::shard) fn read_on(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.stage != Stage::Open || conn.session.waits_for().is_some() {
@@ -165,8 +167,8 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Deadline and gauge of a connection whose session is a request, after it has got on. `began`: what has arrived of
-    /// the next request, if any has, arrived just now.
+    /// Updates deadline and gauge of a connection whose session is a request. `began`: bytes of the next request have
+    /// just arrived.
     pub(in crate::shard) fn after_request(&mut self, key: Key, was: Phase, began: bool) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let phase = conn.session.phase();
@@ -179,7 +181,7 @@ impl<W: World> Carry<W> {
         match (waits, phase) {
             (Some(_), _) => self.set_due(key, ANSWER_MS_MAX),
             (None, Phase::Asking) if is_idle => self.set_due(key, SILENCE_MS_MAX),
-            // A request that was answered may be followed by another, within the time that the first had.
+            // After an answer, the next request has the same time as the first.
             (None, _) if is_whole || phase == Phase::Asking && began => {
                 self.set_due(key, self.timeouts.handshake_ms);
             }

@@ -1,6 +1,6 @@
-//! Writing. Bytes go straight to the socket when nothing is queued before them; what the socket does not take
-//! waits in an outbox, made for the purpose and freed when it is empty. Queued means dirty: who has an outbox is
-//! in the list of those to flush at the end of the turn, or waits to be told of room.
+//! Writing. Bytes go directly to the socket when nothing is queued; bytes that the socket does not accept are queued
+//! in an outbox, which exists only while it is not empty. A connection with an outbox is dirty: it is in the list to
+//! flush at the end of the turn, or waits for a writable event.
 
 use std::io;
 use std::io::IoSlice;
@@ -19,7 +19,7 @@ use crate::session::{CloseReason, InPlace};
 use crate::shard::World;
 
 impl<W: World> Carry<W> {
-    /// Writes what is in `out`, or queues it when something is queued before it.
+    /// Writes the bytes in `out`, or queues them if others are queued.
     #[inline]
     pub(in crate::shard) fn write_out(&mut self, key: Key) {
         if self.out.is_empty() {
@@ -38,7 +38,8 @@ impl<W: World> Carry<W> {
         let result = self.net.write(&mut conn.socket, &self.out);
         let Some(written) = self.written(key, result) else { return self.clear_out() };
         if written < self.out.len() {
-            // Whole, so that the outbox knows that its first frame has begun: it may not be cut.
+            // The whole message is queued, so that the outbox knows that its first frame is partly sent and may not
+            // be cut.
             self.queue_out(key);
             self.consume(key, written);
             self.arm_writable(key);
@@ -48,7 +49,8 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Writes a message of the input back from where it lies, its header before it; it goes before what is in `out`.
+    /// Writes a message of the input back from its place in the buffer, with a header before it; it goes before the
+    /// bytes in `out`.
     pub(in crate::shard) fn write_in_place(&mut self, key: Key, input: &mut [u8], in_place: &InPlace) {
         let Range { start, end } = in_place.payload;
         let waiting = self.out.len();
@@ -59,7 +61,7 @@ impl<W: World> Carry<W> {
         self.out.truncate(waiting);
         let bytes = &input[start..end];
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        // What else it sends, or asks for, comes behind: then the usual way keeps the order.
+        // Other output or actions follow: the usual way keeps the order.
         if conn.outbox.is_some() || !self.out.is_empty() || !self.actions.is_empty() {
             self.out.splice(0..0, bytes.iter().copied());
             return;
@@ -70,7 +72,8 @@ impl<W: World> Carry<W> {
         let result = self.net.write(&mut conn.socket, bytes);
         let Some(written) = self.written(key, result) else { return };
         if written < bytes.len() {
-            // Whole, so that the outbox knows that its first frame has begun: it may not be cut.
+            // The whole message is queued, so that the outbox knows that its first frame is partly sent and may not
+            // be cut.
             self.out.extend_from_slice(bytes);
             self.queue_out(key);
             self.consume(key, written);
@@ -79,7 +82,8 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Queues what is in `out`: an answer to the client itself, so its limit is that of what the client may ask.
+    /// Queues the bytes in `out`: they answer the client's own commands, whose number is limited, so the outbox limit
+    /// does not apply.
     pub(in crate::shard) fn queue_out(&mut self, key: Key) {
         if self.out.is_empty() {
             return;
@@ -89,10 +93,10 @@ impl<W: World> Carry<W> {
         self.pause_reading_if_full(key);
     }
 
-    /// What is in `out`, with what belongs between its bytes.
+    /// Takes the bytes in `out`, with the shared parts between them.
     pub(in crate::shard) fn take_out(&mut self) -> Segment {
         let bytes = if self.out.len() > crate::shard::OUT_BYTES_KEPT {
-            // What is as large as that is not copied: there may be little room.
+            // A large buffer is not copied: memory may be short.
             let mut bytes = std::mem::take(&mut self.out);
             bytes.shrink_to_fit();
             bytes
@@ -109,7 +113,7 @@ impl<W: World> Carry<W> {
         Segment::Gathered(Box::new(Gathered::new(own, lent)))
     }
 
-    /// Queues what is in `out` that the client did not ask for: it has to take that as it takes publications.
+    /// Queues unsolicited bytes in `out`: the limit of the outbox applies, as to publications.
     pub(in crate::shard) fn queue_out_unasked(&mut self, key: Key) {
         if !self.out.is_empty() {
             let segment = self.take_out();
@@ -123,7 +127,7 @@ impl<W: World> Carry<W> {
         self.out.shrink_to(crate::shard::OUT_BYTES_KEPT);
     }
 
-    /// Writes shared bytes, or queues them when something is queued before them.
+    /// Writes shared bytes, or queues them if others are queued.
     #[inline]
     pub(in crate::shard) fn write_shared(&mut self, key: Key, shared: &Shared) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
@@ -131,7 +135,8 @@ impl<W: World> Carry<W> {
             return self.queue_shared(key, shared.clone());
         }
         if conn.tls().is_some() {
-            // What may find no room is not sealed for each by itself: until there is some, all share it.
+            // Large shared bytes are not sealed for each connection separately before there is room: until then all
+            // share them.
             return match Self::may_seal_at_once(shared.len()) {
                 true => self.write_sealed(key, shared),
                 false => self.queue_shared(key, shared.clone()),
@@ -146,13 +151,14 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Queues shared bytes; a consumer that has too much queued is disconnected.
+    /// Queues shared bytes; a consumer with too many queued bytes is disconnected.
     pub(in crate::shard) fn queue_shared(&mut self, key: Key, segment: impl Into<Segment>) {
         let segment = segment.into();
         let bytes_max = self.limits.outbox_bytes_max;
         let is_full = |outbox: &Outbox| outbox.is_full_for(segment.len(), bytes_max);
         if self.conns.entry(key).and_then(|conn| conn.outbox.as_deref()).is_some_and(is_full) {
-            // Slow is who does not take it, not who was not offered it yet: several channels may speak in one turn.
+            // Data is offered to the socket before its client counts as slow: several channels may deliver in one
+            // turn.
             self.flush(key);
             if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
                 return;
@@ -161,7 +167,7 @@ impl<W: World> Carry<W> {
         self.push(key, segment, Some(bytes_max));
     }
 
-    /// Queues an answer to the client, or what it did not ask for, of which so many bytes may wait.
+    /// Queues a segment: an answer, or, with `bytes_max`, unsolicited data with that limit for the outbox.
     #[inline]
     fn push(&mut self, key: Key, segment: Segment, bytes_max: Option<usize>) {
         let Some(conn) = self.conns.entry_mut(key).filter(|conn| !conn.has_left) else { return };
@@ -201,7 +207,7 @@ impl<W: World> Carry<W> {
         self.counters.outbox_bytes.sub(written as u64);
     }
 
-    /// Frees a connection's outbox with all that is in it.
+    /// Drops a connection's outbox with its content.
     pub(in crate::shard) fn drop_outbox(&mut self, key: Key) {
         let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.take()) else { return };
         self.counters.outboxes.sub(1);
@@ -209,7 +215,7 @@ impl<W: World> Carry<W> {
         self.counters.outbox_queue_bytes.sub(outbox.counted_bytes as u64);
     }
 
-    /// Keeps the count of what the outbox's queues cost, which may have grown or shrunk.
+    /// Updates the count of the cost of the outbox's queues.
     pub(in crate::shard) fn count_queues(&mut self, key: Key) {
         let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) else { return };
         let bytes = outbox.queue_bytes();
@@ -220,7 +226,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// What a write came to: the number of bytes, 0 when there was no room; `None` when the connection is over.
+    /// The result of a write: the number of bytes, 0 if there was no room; `None` when the connection has ended.
     #[inline]
     pub(in crate::shard) fn written(&mut self, key: Key, result: io::Result<usize>) -> Option<usize> {
         match result {
@@ -238,7 +244,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Asks to be told of room to write; from then on for good, which costs nothing while there is room.
+    /// Enables writable events; they stay enabled, which costs nothing while there is room.
     pub(in crate::shard) fn arm_writable(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if !conn.is_writable_armed {
@@ -249,8 +255,8 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Backpressure: who does not take its answers is not asked for more questions. Only the flush that empties the
-    /// outbox ends the pause: it knows that there may be input which will not be told again.
+    /// Backpressure: nothing more is read from a client that does not read its answers. Only the flush that empties
+    /// the outbox ends the pause: there may be input without another readable event.
     pub(in crate::shard) fn pause_reading_if_full(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.is_read_paused |= conn.waits_for_room(self.limits.outbox_bytes_max);
@@ -275,7 +281,7 @@ impl<W: World> Carry<W> {
             conn.is_dirty = false;
             self.flush(key);
         }
-        // Flushing may have closed connections, and those have last words.
+        // Flushing may have closed connections, which have last bytes to send.
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
     }
@@ -319,14 +325,14 @@ impl<W: World> Carry<W> {
         self.on_flushed(key);
     }
 
-    /// A client that takes what it is sent is alive, whether or not its pong has got through.
+    /// A client that reads is alive, even if its pong has not arrived.
     fn note_heard(&mut self, key: Key, heard: u32) {
         if let Some(conn) = self.conns.entry_mut(key) {
             conn.heard = heard;
         }
     }
 
-    /// There is no room: go on when there is, unless memory is what is short.
+    /// Waits for a writable event, unless memory is short.
     fn wait_for_room(&mut self, key: Key) {
         self.arm_writable(key);
         if self.budget.is_exhausted() {
@@ -334,7 +340,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// The outbox is empty: go on with what waited for that.
+    /// The outbox is empty: continues with what waited for that.
     fn on_flushed(&mut self, key: Key) {
         if !self.say_goodbye(key) {
             return;
@@ -355,7 +361,7 @@ impl<W: World> Carry<W> {
             Stage::LastWords => self.grave(key),
             Stage::Linger => {
                 conn.stage = Stage::Discard;
-                // What was not read before must be now: the end behind it is what is waited for.
+                // The remaining input must be read now: the client's end, which is awaited, comes after it.
                 conn.is_read_paused = false;
                 if self.net.shutdown_write(&mut conn.socket).is_err() {
                     return self.grave(key);

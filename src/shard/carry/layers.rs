@@ -1,8 +1,8 @@
-//! What lies between a socket and its session: the word of a proxy on whom it speaks for, and TLS. A plain
-//! connection that comes straight has none of it, and a socket of its own is all that it costs.
+//! Layers between a socket and its session: the client's address from a proxy, and TLS. A plain, direct connection
+//! has none, and costs nothing beyond its socket.
 //!
-//! Only the word of trusted proxies counts, and of who comes by a Unix socket; from others neither a header of the PROXY
-//! protocol nor one of a request changes who they are.
+//! PROXY headers and forwarding headers of requests are accepted only from trusted proxies and Unix sockets; from
+//! other connections they have no effect.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,64 +17,65 @@ use crate::shard::World;
 use crate::shard::outside::ADDRESS_HEADERS;
 use crate::tls::{Identity, Link};
 
-/// What lies between the socket of one connection and its session.
+/// The layers between the socket of one connection and its session.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Layers {
-    /// Who is at the other end, where that is not what the socket says.
+    /// The client, if it differs from the peer of the socket.
     pub(in crate::shard) origin: Option<Box<Origin>>,
     /// The TLS of the connection.
     pub(in crate::shard) tls: Option<Box<Link>>,
     proxy: Proxy,
-    /// Which of the shard's listeners it came by.
+    /// Number of the listener that accepted the connection.
     listener: u16,
-    /// Beat in which the record began whose rest has yet to come; 0 for none.
+    /// Beat in which an incomplete record began; 0 for none.
     record_since: u32,
 }
 
-/// Who is at the other end.
+/// The client behind a connection.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Origin {
     /// The address that a trusted proxy gave.
     pub(in crate::shard) peer: Option<IpAddr>,
-    /// That address came with a request: the next one may be for somebody else.
+    /// Whether the address came with a request: the next request may be for another client.
     is_forwarded: bool,
-    /// Whom the client's certificate names, if it was asked for one.
+    /// The identity in the client's certificate, if one was requested.
     pub(in crate::shard) identity: Option<Arc<Identity>>,
 }
 
-/// What an [`Origin`] costs in its box.
+/// The cost of an [`Origin`] with its box.
 pub(in crate::shard) const ORIGIN_BYTES: usize = heap::piece(size_of::<Origin>());
 
-/// Whose word a connection is.
+/// The source of the client's address.
 #[derive(Debug, Default)]
 pub(in crate::shard) enum Proxy {
-    /// A client's own.
+    /// The client itself.
     #[default]
     Absent,
-    /// That of a trusted proxy, in what requests say.
+    /// A trusted proxy, by headers of requests.
     Trusted,
-    /// That of a trusted proxy, in a header that must come first; what has arrived of it.
+    /// A trusted proxy, by a PROXY header that must come first; with the part that has arrived.
     Awaited(Option<Box<Held>>),
 }
 
-/// Bytes of a header in pieces, fewer than [`crate::proto::proxy::HEADER_BYTES_MAX`]. In a box: it is rare, and soon gone.
+/// A partial header, shorter than [`crate::proto::proxy::HEADER_BYTES_MAX`]. In a box, since it is rare and
+/// short-lived.
 #[derive(Debug)]
 pub(in crate::shard) struct Held(Vec<u8>);
 
 impl Layers {
-    /// Those of a connection that was just accepted; `None` where there are none.
+    /// The layers of an accepted connection; `None` if there are none.
     pub(in crate::shard) fn new(tls: Option<Link>, proxy: Proxy, listener: u16) -> Option<Box<Self>> {
         let is_bare = tls.is_none() && matches!(proxy, Proxy::Absent);
         let tls = tls.map(Box::new);
         (!is_bare).then(|| Box::new(Self { origin: None, tls, proxy, listener, record_since: 0 }))
     }
 
-    /// Whether the header of a proxy must come first.
+    /// Whether a PROXY header must come first.
     pub(in crate::shard) fn awaits_header(&self) -> bool {
         matches!(self.proxy, Proxy::Awaited(_))
     }
 
-    /// The header of a proxy has come: it speaks for `client`, if it says so, and may speak on for others if it is trusted.
+    /// Records a PROXY header: it names `client`, if any; a trusted sender may also name clients in requests.
     pub(in crate::shard) fn note_header(&mut self, client: Option<IpAddr>, is_trusted: bool) {
         self.proxy = if is_trusted { Proxy::Trusted } else { Proxy::Absent };
         if client.is_some() {
@@ -82,12 +83,12 @@ impl Layers {
         }
     }
 
-    /// Whom the client's verified certificate names.
+    /// The identity in the client's verified certificate.
     pub(in crate::shard) fn identity(&self) -> Option<&Arc<Identity>> {
         self.origin.as_ref()?.identity.as_ref()
     }
 
-    /// Gives back what is kept of a header or a record that has begun, at the start of `input`; returns how much it is.
+    /// Moves the stored part of a header or record to the start of `input`; returns its size.
     pub(in crate::shard) fn unhold(&mut self, input: &mut [u8]) -> usize {
         match (&mut self.proxy, &mut self.tls) {
             (Proxy::Awaited(held), _) => {
@@ -100,7 +101,7 @@ impl Layers {
         }
     }
 
-    /// Keeps the beginning of a header or a record.
+    /// Stores the beginning of a header or a record.
     pub(in crate::shard) fn hold(&mut self, rest: &[u8]) {
         match (&mut self.proxy, &mut self.tls) {
             (Proxy::Awaited(held), _) => *held = (!rest.is_empty()).then(|| Box::new(Held(rest.to_vec()))),
@@ -109,7 +110,7 @@ impl Layers {
         }
     }
 
-    /// Notes how much is left of what arrived: the beginning of a record, of another than before if any was `taken`.
+    /// Records how many bytes are left: the beginning of a record, which is a new one if any bytes were `taken`.
     pub(in crate::shard) fn note_rest(&mut self, bytes: usize, taken: bool, now: u32) {
         if bytes == 0 {
             self.record_since = 0;
@@ -118,19 +119,19 @@ impl Layers {
         }
     }
 
-    /// Counts the time of a record that is not whole yet from now on.
+    /// Restarts the time of an incomplete record.
     pub(in crate::shard) fn restart_record(&mut self, now: u32) {
         if self.record_since > 0 {
             self.record_since = now.max(1);
         }
     }
 
-    /// The beat in which a record began that is not whole yet.
+    /// The beat in which an incomplete record began.
     pub(in crate::shard) fn record_since(&self) -> Option<u32> {
         (self.record_since > 0).then_some(self.record_since)
     }
 
-    /// Bytes that are kept of a header or a record.
+    /// Size of the stored part of a header or record, in bytes.
     pub(in crate::shard) fn held_bytes(&self) -> usize {
         match (&self.proxy, &self.tls) {
             (Proxy::Awaited(held), _) => held.as_ref().map_or(0, |held| held.0.len()),
@@ -138,12 +139,12 @@ impl Layers {
         }
     }
 
-    /// Whether what requests say of whom they are for counts.
+    /// Whether forwarding headers of requests are trusted.
     pub(in crate::shard) fn forwarded(&self) -> Forwarded {
         if matches!(self.proxy, Proxy::Trusted) { Forwarded::Trusted } else { Forwarded::Ignored }
     }
 
-    /// A request was for this client, or did not say.
+    /// Records the client that a request named, or that it named none.
     pub(in crate::shard) fn note_forwarded(&mut self, client: Option<IpAddr>) {
         if client.is_some() || self.origin.as_ref().is_some_and(|origin| origin.is_forwarded) {
             let origin = self.origin.get_or_insert_default();
@@ -153,7 +154,7 @@ impl Layers {
 }
 
 impl<W: World> Carry<W> {
-    /// Whom the client's verified certificate names.
+    /// The identity in the client's verified certificate.
     pub(in crate::shard) fn identity(&self, key: Key) -> Option<&Arc<Identity>> {
         self.conns.entry(key)?.layers.as_ref()?.identity()
     }
@@ -166,14 +167,14 @@ impl<W: World> Carry<W> {
         told.or_else(|| self.net.peer(&conn.socket)).map(|address| address.to_canonical())
     }
 
-    /// The listener by which a connection came whose other end has no address: that of a Unix socket, which has layers since
-    /// it is a proxy's. Any other one counts as one of the first.
+    /// The listener of a connection without a peer address: a Unix socket, whose connections have layers as those of
+    /// proxies. Any other connection counts as one of listener 0.
     pub(in crate::shard) fn listener(&self, key: Key) -> u16 {
         self.conns.entry(key).and_then(|conn| conn.layers.as_ref()).map_or(0, |layers| layers.listener)
     }
 
-    /// Headers in which hooks are told the client's address: they say what is known here, whatever the client, or a proxy
-    /// that is not trusted, wrote into them.
+    /// Sets the headers with the client's address for hooks: they contain the address known here, whatever the client
+    /// or an untrusted proxy sent.
     pub(in crate::shard) fn tell_address(&self, key: Key, headers: &mut Vec<(String, String)>) {
         headers.retain(|(name, _)| !ADDRESS_HEADERS.contains(&name.as_str()));
         let Some(address) = self.peer(key) else { return };
@@ -192,7 +193,7 @@ impl<W: World> Carry<W> {
 const FORWARDED: &str = "forwarded";
 
 impl<K, S> Conn<K, S> {
-    /// Whether what the connection's requests say of whom they are for counts.
+    /// Whether forwarding headers of the connection's requests are trusted.
     pub(in crate::shard) fn forwarded(&self) -> Forwarded {
         self.layers.as_ref().map_or(Forwarded::Ignored, |layers| layers.forwarded())
     }

@@ -1,8 +1,8 @@
-//! Clients that have left while commands of them wait for their turn: what they asked before they said goodbye is carried
-//! out, as if they were still there, and nobody hears the answers.
+//! Clients that have closed while their commands wait: these commands are carried out as if the client were still
+//! connected, and their answers are discarded.
 //!
-//! Until then the connection is open, with all of its subscriptions: what a waiting command comes to may depend on them. Nothing
-//! is written to it, since the one who reads may be gone, and a write to nobody would end what is to be carried out.
+//! Until then the connection is open, with all of its subscriptions, on which a waiting command may depend. Nothing
+//! is written to it: the reader may be gone, and a failed write would end the commands.
 
 use super::Carry;
 use super::client::{Client, Pending};
@@ -13,14 +13,14 @@ use crate::session::CloseReason;
 use crate::shard::World;
 
 impl Client {
-    /// Whether commands of it are not done that come to something without anyone hearing the answer.
+    /// Whether it has unfinished commands with an effect beyond their answer.
     pub(in crate::shard) fn has_work_left(&self) -> bool {
         !self.waiting.is_empty() || self.pending.iter().any(|(_, one)| matches!(one, Pending::Publish { .. }))
     }
 }
 
 impl<K, S> Conn<K, S> {
-    /// The goodbye of a client that has left, where that is not the reason for which its connection ends.
+    /// The close of a client that has left, if the connection ends for another reason.
     pub(in crate::shard) fn goodbye(&self, reason: &CloseReason) -> Option<CloseReason> {
         if !self.has_left || matches!(reason, CloseReason::Peer(_) | CloseReason::Transport) {
             return None;
@@ -37,8 +37,8 @@ impl<K, S> Conn<K, S> {
 }
 
 impl<W: World> Carry<W> {
-    /// A client has left, and commands of it wait: from now on nothing is written to it. What has begun to be written is for
-    /// its last words.
+    /// Records that a client has left while commands wait: nothing is written to it from now on. A partly sent frame
+    /// is completed among its last bytes.
     pub(in crate::shard) fn leave(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let connecting = conn.client.as_ref().and_then(|client| client.connecting.as_ref());
@@ -51,7 +51,7 @@ impl<W: World> Carry<W> {
         self.await_commands(key);
     }
 
-    /// How long the next of the commands of a client that has left may keep the others waiting.
+    /// Sets the time for which the next command of a client that has left may delay the others.
     pub(in crate::shard) fn await_commands(&mut self, key: Key) {
         self.set_due(key, self.timeouts.linger_ms);
     }

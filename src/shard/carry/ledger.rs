@@ -1,9 +1,10 @@
-//! What the process's own memory is used for, as far as shards count it, and how much of that the process may have.
+//! Uses of the process's own memory, as counted by shards, and its limit.
 //!
-//! Every kind is a sum that shards keep, of what things cost in the allocator's pieces, or a count times what one costs;
-//! all of it can be freed again.
-//! It is no estimate of resident memory: what the allocator keeps and the rest of the process are not in it. The control
-//! thread compares both and says here how many of the bytes that are counted make `memory_max`.
+//! Every kind is a sum kept by shards, of costs in allocator blocks, or a number of things times their cost; all of
+//! it can be freed.
+//! This is not an estimate of resident memory, which includes free memory in the allocator and the rest of the
+//! process. The control thread compares both, and sets here the number of counted bytes that corresponds to
+//! `memory_max`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,23 +16,23 @@ use crate::base::outbox::Outbox;
 use crate::shard::carry::layers::{Layers, ORIGIN_BYTES};
 use crate::tls::LINK_BYTES;
 
-/// What a subscription costs, in bytes, rather more than less: a place in two lists.
+/// Cost of a subscription in bytes, rounded up: entries in two lists.
 pub const SUBSCRIPTION_BYTES: usize = 64;
-/// What a channel costs beside its name, in bytes, rather more than less: an entry in its shard and one at its home, their
-/// places in two tables of names, a list of subscribers, a seat in presence, a position.
+/// Cost of a channel without its name in bytes, rounded up: an entry in its shard and one at its home, entries in two
+/// tables of names, a list of subscribers, an entry of presence, a position.
 pub const CHANNEL_BYTES: usize = 1024;
-/// What the allocator adds to each piece, in bytes.
+/// Overhead of the allocator for each block, in bytes.
 const PIECE_BYTES: usize = 16;
-/// An outbox without its queues.
+/// Cost of an outbox without its queues.
 const OUTBOX_BYTES: usize = heap::piece(size_of::<Outbox>());
-/// What lies between a socket and its session, without TLS, with what a proxy said.
+/// Cost of layers without TLS, with the address from a proxy.
 const LINE_BYTES: usize = heap::piece(size_of::<Layers>()) + ORIGIN_BYTES;
-/// The TLS of a connection, and the box around it.
+/// Cost of a connection's TLS with its box.
 const TLS_BYTES: usize = LINK_BYTES + size_of::<Layers>() + 2 * PIECE_BYTES;
-/// What rustls needs for a handshake.
+/// Memory of rustls for a handshake.
 const HANDSHAKE_BYTES: usize = 3300;
 
-/// Memory by use, as far as shards count it. Clones share it.
+/// Counted memory by use. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     counters: Arc<[Arc<Counters>]>,
@@ -40,17 +41,17 @@ pub struct Ledger {
     allowed: Arc<AtomicU64>,
 }
 
-/// Bytes of one kind.
+/// The bytes of one use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// As metrics and `/debug/memory` name it.
+    /// The name in metrics and `/debug/memory`.
     pub name: &'static str,
-    /// How many.
+    /// The number of bytes.
     pub bytes: u64,
 }
 
 impl Ledger {
-    /// Of shards that count here. Nothing is bounded until [`Ledger::allow`] says so.
+    /// The ledger of these shards. Without limit until [`Ledger::allow`] sets one.
     pub fn new(counters: Arc<[Arc<Counters>]>, budget: Budget, publication_budget: Budget) -> Self {
         Self { counters, budget, publication_budget, allowed: Arc::new(AtomicU64::new(u64::MAX)) }
     }
@@ -59,7 +60,7 @@ impl Ledger {
         self.counters.iter().map(|counters| count(counters)).fold(0, u64::saturating_add)
     }
 
-    /// What memory is used for now, kind by kind. Reads what other threads write: it is right to within a turn.
+    /// The current use of memory by kind. Reads counters that other threads write: accurate to within a turn.
     pub fn kinds(&self) -> [Kind; 13] {
         let kind = |name, bytes| Kind { name, bytes };
         let partial_bytes = self.sum(|c| c.partial_bytes.value());
@@ -102,38 +103,38 @@ impl Ledger {
         self.kinds().iter().fold(0, |sum, kind| sum.saturating_add(kind.bytes))
     }
 
-    /// Bytes in [`Ledger::known_bytes`] that are counted twice: histories have them, and those whose answers borrow them.
-    /// What a history has let go meanwhile may be among them.
+    /// Bytes in [`Ledger::known_bytes`] that are counted twice: by histories and by answers that borrow from them.
+    /// Bytes that a history has dropped meanwhile may be included.
     pub fn lent_bytes(&self) -> u64 {
         (self.budget.lent() as u64).min(self.sum(|c| c.history_bytes.value()))
     }
 
-    /// Bytes of places of connections that are gone, kept for the next ones. Resident, but in nobody's way.
+    /// Bytes of free slots of connections, kept for new ones. They are resident, but reusable.
     pub fn vacant_bytes(&self) -> u64 {
         self.sum(|c| c.vacant_bytes.value())
     }
 
-    /// Bytes queued and partly received: what slow consumers can give back.
+    /// Bytes of queued and partly received messages: slow consumers can free them.
     pub(in crate::shard) fn queued_bytes(&self) -> u64 {
         self.budget.used() as u64
     }
 
-    /// Shards that count here.
+    /// The number of shards.
     pub(in crate::shard) fn shard_count(&self) -> u64 {
         self.counters.len() as u64
     }
 
-    /// Connections of all shards.
+    /// The number of connections of all shards.
     pub(in crate::shard) fn connection_count(&self) -> u64 {
         self.sum(|c| c.connections.value())
     }
 
-    /// Says how many bytes there may be, as they are counted here.
+    /// Sets the limit of counted bytes.
     pub fn allow(&self, bytes: u64) {
         self.allowed.store(bytes, Relaxed);
     }
 
-    /// How many bytes there may be; `u64::MAX`: as many as there are.
+    /// The limit of counted bytes; `u64::MAX` for none.
     pub fn allowed_bytes(&self) -> u64 {
         self.allowed.load(Relaxed)
     }

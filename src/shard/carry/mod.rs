@@ -1,7 +1,8 @@
-//! Bytes between sockets and sessions: reading, records, writing, deadlines and endings; and the connections themselves,
-//! with all that belongs to one.
+//! Transfer of bytes between sockets and sessions: reading, records, writing, deadlines and endings; and the state of
+//! connections.
 //!
-//! * A connection: `conn`, `client` (user, permissions), `queued` (its waiting commands), `layers` (TLS, proxy), `access`.
+//! * A connection: `conn`, `client` (user, permissions), `queued` (its waiting commands), `layers` (TLS, proxy),
+//!   `access`.
 //! * Input: `receive`, `unread` (input left in sockets), `tls` (records), `speak` (calls of sessions).
 //! * Output: `flush` (outboxes, backpressure). Requests for other threads: `desk`.
 //! * Endings: `time` (deadlines, heartbeats), `leaving` (clients that close while commands wait), `close`.
@@ -49,12 +50,12 @@ use pressure::Pressure;
 use time::{Pinged, Wall};
 use unread::Newcomers;
 
-/// The lowest wing. It knows of no other.
+/// The lowest wing, which knows no other.
 pub(in crate::shard) struct Carry<W: World> {
     pub(in crate::shard) net: W::Net,
     pub(in crate::shard) handler: W::Handler,
     pub(in crate::shard) conns: Slots<Conn<W::Socket, W::State>>,
-    /// A deadline for each connection.
+    /// One deadline per connection.
     pub(in crate::shard) wheel: Wheel,
     pub(in crate::shard) post: Post,
     /// Requests that are answered outside.
@@ -68,38 +69,38 @@ pub(in crate::shard) struct Carry<W: World> {
     pub(in crate::shard) timeouts: Timeouts,
     pub(in crate::shard) end_delays: EndDelays,
     pub(in crate::shard) seed: Seed,
-    /// What the process's rates leave it.
+    /// The token buckets of the process's rates.
     pub(in crate::shard) rates: ProcessRates,
-    /// A drain is under way: nobody's goodbye is waited for longer than it allows.
+    /// Whether a drain is under way: it limits the wait for clients' close frames.
     pub(in crate::shard) is_draining: bool,
     /// The wall clock.
     pub(in crate::shard) wall: Wall,
-    /// When the last heartbeats were sent.
+    /// Times of the last heartbeats.
     pub(in crate::shard) pinged: Pinged,
-    /// The present of this turn, in microseconds: read once, after the poll.
+    /// Time of this turn in microseconds: read once, after the poll.
     pub(in crate::shard) now_us: u64,
     pub(in crate::shard) input: Box<[u8]>,
-    /// Bytes for the connection at hand, before they are written or queued.
+    /// Bytes for the current connection, before they are written or queued.
     pub(in crate::shard) out: Vec<u8>,
-    /// What belongs between those bytes.
+    /// Shared parts between those bytes.
     pub(in crate::shard) apart: Vec<Splice>,
-    /// Compresses and inflates for whichever connection is at hand.
+    /// Compressor and decompressor for the current connection.
     pub(in crate::shard) press: Press,
-    /// Records for the connection at hand.
+    /// Records for the current connection.
     pub(in crate::shard) wire: Vec<u8>,
-    /// Whose records in `wire` wait for what may follow them at once.
+    /// The connection whose records in `wire` wait for further output.
     pub(in crate::shard) wire_waits: Option<Key>,
-    /// Key schedules of the connections that were heard last.
+    /// Key schedules of recently active connections.
     pub(in crate::shard) schedules: Schedules,
-    /// What the session at hand asks for.
+    /// Actions requested by the current session.
     pub(in crate::shard) actions: Vec<Action>,
-    /// Connections with a fresh outbox: queued means dirty.
+    /// Connections with a new outbox, to be flushed.
     pub(in crate::shard) dirty: Vec<Key>,
-    /// Connections whose input was not read to its end: readiness will not be told again.
+    /// Connections with unread input: there will be no other readable event.
     pub(in crate::shard) unread: Vec<Key>,
-    /// Those of them that are not live yet.
+    /// Connections with unread input that are not live yet.
     pub(in crate::shard) newcomers: Newcomers,
-    /// Connections that have ended, until those above have heard of it.
+    /// Records of ended connections, until upper wings have handled them.
     pub(in crate::shard) ended: VecDeque<Ended>,
     /// Connections to free at the end of the turn.
     pub(in crate::shard) graves: Vec<Key>,
@@ -160,7 +161,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Hands the letters of this turn over, and counts it.
+    /// Hands over the letters of this turn, and counts it.
     #[inline]
     pub(in crate::shard) fn end_turn(&mut self) {
         self.counters.letters_out.add(self.post.hand_over());
@@ -169,7 +170,7 @@ impl<W: World> Carry<W> {
         self.counters.turn_us.record(self.net.now_us().saturating_sub(self.now_us));
     }
 
-    /// Goes by other options from now on.
+    /// Replaces the options.
     pub(in crate::shard) fn renew(&mut self, options: &Options) {
         self.settings = options.settings(self.settings.secret.clone());
         self.limits.clone_from(&options.limits);

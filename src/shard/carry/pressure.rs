@@ -1,26 +1,26 @@
-//! How short memory is, as far as this shard has seen, and what it may take before it looks again.
+//! The shortage of memory as seen by this shard, and the memory that it may use before the next look.
 
 use super::ledger::Ledger;
 
-/// A shard's part of what is left that is not worth sharing out.
+/// Part of the remaining memory per shard that is too small to distribute.
 const ROOM_BYTES_MIN: u64 = 8 << 10;
 
-/// How far the ladder has been climbed.
+/// The steps of the response to short memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::shard) enum Step {
     /// There is room.
     #[default]
     Ease,
-    /// Newcomers and new subscriptions are refused.
+    /// New connections and subscriptions are refused.
     Refuse,
-    /// Those that hold queued bytes are let go.
+    /// Connections with queued bytes are closed.
     Slow,
-    /// The newest are sent away.
+    /// The newest connections are closed.
     Newest,
 }
 
 impl Step {
-    /// The step for so many bytes of those allowed: from 90, 95 and 100 percent on.
+    /// The step for a number of counted and allowed bytes: from 90, 95 and 100 percent.
     pub(in crate::shard) fn at(known_bytes: u64, allowed_bytes: u64) -> Self {
         let percent = u128::from(known_bytes) * 100;
         let reaches = |part: u128| percent >= u128::from(allowed_bytes) * part;
@@ -33,15 +33,15 @@ impl Step {
     }
 }
 
-/// How short memory is.
+/// The shortage of memory.
 #[derive(Debug)]
 pub(in crate::shard) struct Pressure {
     pub(in crate::shard) ledger: Ledger,
-    /// How far the ladder has been climbed.
+    /// The current step.
     pub(in crate::shard) step: Step,
-    /// Shards that share what is left.
+    /// The number of shards that share the remaining memory.
     pub(in crate::shard) shard_count: u64,
-    /// Bytes that this shard may take before it looks again.
+    /// Bytes that this shard may use before the next look.
     pub(in crate::shard) room: u64,
 }
 
@@ -50,8 +50,8 @@ impl Pressure {
         Self { shard_count: ledger.shard_count().max(1), ledger, step: Step::Ease, room: u64::MAX }
     }
 
-    /// The step for what is counted now, and this shard's part of what is left before the first: all shards take theirs at
-    /// the same time, and each sees what the others took only later.
+    /// The step for the current count, and this shard's part of the memory below the first step: all shards take
+    /// parts at the same time, and see each other's use later.
     pub(in crate::shard) fn measure(&self, allowed: u64) -> (Step, u64) {
         let known = self.ledger.known_bytes();
         let room = (allowed / 100 * 90).saturating_sub(known) / (2 * self.shard_count);
@@ -61,14 +61,14 @@ impl Pressure {
         }
     }
 
-    /// Whether there is memory for so many bytes more, without anybody being let go for them.
+    /// Whether memory for so many bytes is available without closing connections.
     pub(in crate::shard) fn has_room_for(&self, bytes: usize) -> bool {
         let allowed = self.ledger.allowed_bytes();
         allowed == u64::MAX
             || Step::at(self.ledger.known_bytes().saturating_add(bytes as u64), allowed) < Step::Slow
     }
 
-    /// Whether newcomers, new subscriptions and new channels are refused.
+    /// Whether new connections, subscriptions and channels are refused.
     pub(in crate::shard) fn refuses(&self) -> bool {
         self.step >= Step::Refuse
     }

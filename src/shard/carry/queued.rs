@@ -1,4 +1,4 @@
-//! Commands of a client that wait for their turn, as its connection keeps them.
+//! Waiting commands of a client, as its connection stores them.
 
 use std::sync::Arc;
 
@@ -8,23 +8,24 @@ use crate::session::{CloseReason, Deferred};
 /// A command that waits for its turn.
 #[derive(Debug)]
 pub(in crate::shard) struct Waiting {
-    /// Its number.
+    /// Number of the command.
     pub(in crate::shard) id: u32,
-    /// What it asks.
+    /// Content of the command.
     pub(in crate::shard) what: What,
 }
 
-/// See [`Waiting`].
+/// The content of a [`Waiting`] command.
 #[derive(Debug)]
 pub(in crate::shard) enum What {
-    /// The session has looked at it.
+    /// A command that the session has decoded.
     Ask(Ask),
-    /// It came before its client was let in: the session has not looked at it yet.
+    /// A command that came before its client was admitted, not decoded yet.
     Early(Deferred),
-    /// To enter a channel, which an order of the server has since ended: it is answered as if it had begun, and that it ended is
-    /// told behind that.
+    /// A subscription that an order of the server has ended since: it is answered as if it had begun, followed by the
+    /// unsubscribe push.
     Withdrawn { channel: Arc<str>, code: u32, reason: Box<str> },
-    /// The end of the connection, for what the client said or asked last: what it asked before is answered first.
+    /// The end of the connection, because of the client's last message or command: earlier commands are answered
+    /// first.
     End(CloseReason),
 }
 
@@ -38,7 +39,7 @@ impl What {
         }
     }
 
-    /// The channel that it is about, if it is about one.
+    /// The channel that the command concerns, if any.
     pub(in crate::shard) fn channel(&self) -> Option<&str> {
         match self {
             Self::Ask(ask) => ask.channel(),
@@ -47,7 +48,7 @@ impl What {
         }
     }
 
-    /// Whether the home of its channel carries it out, behind what that was asked before.
+    /// Whether the home of its channel carries it out, after earlier commands.
     pub(in crate::shard) fn is_for_home(&self) -> bool {
         match self {
             Self::Ask(ask) => ask.is_for_home(),
@@ -56,7 +57,7 @@ impl What {
         }
     }
 
-    /// Whether someone outside of the shards may have to be asked about it.
+    /// Whether it may need a question outside the shards.
     pub(in crate::shard) fn may_ask(&self) -> bool {
         match self {
             Self::Ask(ask) => ask.may_ask(),
@@ -67,7 +68,7 @@ impl What {
 }
 
 impl Waiting {
-    /// What it takes, in bytes.
+    /// Size in bytes.
     pub(in crate::shard) fn bytes(&self) -> usize {
         size_of::<Self>()
             + match &self.what {
@@ -78,7 +79,7 @@ impl Waiting {
             }
     }
 
-    /// Whether it would enter this channel.
+    /// Whether it would subscribe to this channel.
     pub(in crate::shard) fn enters(&self, channel: &str) -> bool {
         let enters = match &self.what {
             What::Ask(ask) => ask.enters(),

@@ -1,4 +1,4 @@
-//! Reading: from a socket to its session, and what follows from what was heard.
+//! Reading from a socket into its session, and the effects on deadlines and counts.
 
 use std::io;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use crate::net::Net;
 use crate::session::{CloseReason, Phase};
 use crate::shard::World;
 
-/// What one read came to.
+/// The result of a read.
 #[derive(Debug)]
 pub(in crate::shard) enum Read {
     Bytes(Got),
@@ -21,16 +21,16 @@ pub(in crate::shard) enum Read {
 /// Bytes that were read.
 #[derive(Debug)]
 pub(in crate::shard) struct Got {
-    /// Bytes at the start of the input.
+    /// Number of bytes at the start of the input.
     pub(in crate::shard) count: usize,
-    /// Those of them that were read just now; the others are the beginning of a record or header that was kept.
+    /// Number of bytes that are new; the others are the stored beginning of a record or header.
     pub(in crate::shard) fresh_count: usize,
-    /// For now, the socket has no more.
+    /// Whether the socket has no more for now.
     pub(in crate::shard) is_all: bool,
 }
 
 impl<W: World> Carry<W> {
-    /// Reads once into the input; `None` when there is nothing, or no reading on.
+    /// Reads once into the input; `None` when there is nothing to read, or reading has ended.
     #[inline]
     pub(in crate::shard) fn read_once(&mut self, key: Key) -> Option<Read> {
         loop {
@@ -39,7 +39,7 @@ impl<W: World> Carry<W> {
                 return None;
             }
             let is_read_closed = conn.is_read_closed;
-            // The beginning of a record, or of a proxy's header, goes before its rest.
+            // The stored beginning of a record or PROXY header is put before the new bytes.
             let held = conn.layers.as_mut().map_or(0, |layers| layers.unhold(&mut self.input));
             let room = self.input.len() - held;
             let result = self.net.read(&mut conn.socket, &mut self.input[held..]);
@@ -55,7 +55,7 @@ impl<W: World> Carry<W> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // Who has left may have closed its socket before all of it was read.
+                // A client that has left may have closed its socket before all was read.
                 Err(_) if self.conns.entry(key).is_some_and(|conn| conn.has_left) => return Some(Read::End),
                 Err(_) => self.end(key, CloseReason::Transport),
             }
@@ -63,7 +63,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Has the session hear a part of the input; what it answers in place is written.
+    /// Passes a part of the input to the session; output in place is written.
     #[inline]
     pub(in crate::shard) fn hear(&mut self, key: Key, part: Range<usize>) -> Option<Result<(), CloseReason>> {
         let mut input = std::mem::take(&mut self.input);
@@ -77,7 +77,8 @@ impl<W: World> Carry<W> {
         answer.map(|(outcome, _)| outcome)
     }
 
-    /// Deadlines and counters of a connection that may have left its first phases. `was_idle`: no request had begun.
+    /// Updates deadlines and counters of a connection that may have left its first phases. `was_idle`: no request had
+    /// begun.
     pub(in crate::shard) fn after_progress(&mut self, key: Key, was: Phase, was_idle: bool) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let phase = conn.session.phase();
@@ -97,8 +98,8 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Keeps the budget's count of messages that are still arriving. Who has ended has given its part back, and what was
-    /// held of a record stays where it is until the connection is freed.
+    /// Updates the budget for incomplete messages. An ended connection has released its part; a stored part of a
+    /// record stays until the connection is freed.
     #[inline]
     pub(in crate::shard) fn count_held(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
@@ -113,7 +114,8 @@ impl<W: World> Carry<W> {
         self.budget.charge(held as usize);
         self.budget.release(conn.held_bytes as usize);
         let was_whole = std::mem::replace(&mut conn.held_bytes, held) == 0;
-        // The rest of what has begun to arrive has a deadline. What waits is held, too, and may be before or behind it.
+        // The rest of an incomplete message has a deadline. Waiting commands are held, too, and may be before or
+        // after it.
         let is_partial =
             waiting > 0 && self.conns.entry(key).is_some_and(|conn| self.message_due_ms(conn).is_some());
         if was_whole || is_partial {
@@ -124,7 +126,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// The client of a connection that has ended sends nothing more.
+    /// The client of an ended connection sends nothing more.
     pub(in crate::shard) fn on_end(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         match conn.stage {

@@ -1,4 +1,4 @@
-//! The way into a session: what it is called with.
+//! Calls of sessions, with their context.
 
 use super::Carry;
 use crate::base::slots::Key;
@@ -6,7 +6,7 @@ use crate::session::{ClientCertificate, ClientId, Context, Counts, Forwarded, Se
 use crate::shard::World;
 
 impl<W: World> Carry<W> {
-    /// Calls a method of the connection's session. What it sends is in `out` then, what it asks for in `actions`.
+    /// Calls a method of the connection's session. Its output is in `out` then, its actions in `actions`.
     #[inline]
     pub(in crate::shard) fn with_session<R>(
         &mut self,
@@ -37,7 +37,7 @@ impl<W: World> Carry<W> {
         };
         let result = call(&mut conn.session, &mut self.handler, &mut cx);
         let (counts, forwarded) = (cx.counts, cx.forwarded);
-        // Before what the request asks for is done.
+        // Before the request is carried out.
         if let (Forwarded::For(client), Some(layers)) = (forwarded, &mut conn.layers) {
             layers.note_forwarded(client);
         }
@@ -51,7 +51,7 @@ impl<W: World> Carry<W> {
         Some(result)
     }
 
-    /// Logs what is wrong with a command that is answered as a bad request: the answer has no room for that.
+    /// Logs the defect of a command that is answered as a bad request: the answer has no room for it.
     pub(in crate::shard) fn note_bad_request(&self, key: Key, id: u32, detail: &str) {
         tracing::debug!(client = %self.client_id(key), command = id, detail, "a client's command is a bad request");
     }

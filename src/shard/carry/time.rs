@@ -1,5 +1,5 @@
-//! Deadlines. Each connection has one entry in the wheel: whatever is due first. Activity does not move it; when
-//! it expires, the connection says what is really due, and it is set again.
+//! Deadlines. Each connection has one entry in the wheel, for its earliest deadline. Activity does not move it; when
+//! it expires, the actual deadline is computed, and the entry is set again.
 
 use super::Carry;
 use super::conn::{BEAT_MS, Conn, Stage, beat_at_or_after};
@@ -10,17 +10,17 @@ use crate::session::{CloseReason, Pings};
 use crate::shard::World;
 use crate::shard::options::EndDelays;
 
-/// How far the wall clock may move against the shard's own before deadlines that follow from Unix times are set again.
+/// Drift of the wall clock against the shard's clock from which deadlines in Unix time are set again.
 const DRIFT_MS_MAX: u64 = 500;
 
-/// The wall clock, read once in each turn, and never by itself the measure of a wait: it may jump.
+/// The wall clock, read once per turn. It is never used alone to measure a wait: it may jump.
 #[derive(Debug)]
 pub(in crate::shard) struct Wall {
     /// Unix time in milliseconds.
     pub(in crate::shard) unix_ms: u64,
-    /// By how much it was ahead of the shard's clock when deadlines were last set by it.
+    /// Its lead over the shard's clock when deadlines were last set.
     ahead_ms: u64,
-    /// Some connection has, or had, a deadline that follows from it.
+    /// Whether some connection has, or had, a deadline in Unix time.
     pub(in crate::shard) is_followed: bool,
 }
 
@@ -29,7 +29,7 @@ impl Wall {
         Self { unix_ms, ahead_ms: unix_ms.wrapping_sub(now_ms), is_followed: false }
     }
 
-    /// Takes a reading; whether deadlines that were set by the ones before are wrong now.
+    /// Takes a reading; returns whether existing deadlines in Unix time are wrong.
     fn has_moved(&mut self, unix_ms: u64, now_ms: u64) -> bool {
         self.unix_ms = unix_ms;
         let ahead_ms = unix_ms.wrapping_sub(now_ms);
@@ -41,7 +41,7 @@ impl Wall {
     }
 }
 
-/// When heartbeats were sent, by their beat: those of one beat leave together, so a connection need not keep its own time.
+/// Times of heartbeats by beat: those of one beat leave together, so connections need not store the time.
 #[derive(Debug)]
 pub(in crate::shard) struct Pinged([(u32, u64); Self::BEATS]);
 
@@ -52,14 +52,14 @@ impl Default for Pinged {
 }
 
 impl Pinged {
-    /// Beats that are remembered, eight seconds.
+    /// Number of beats that are stored, eight seconds.
     const BEATS: usize = 64;
 
     fn note(&mut self, beat: u32, now_us: u64) {
         self.0[beat as usize % Self::BEATS] = (beat, now_us);
     }
 
-    /// The time of a beat's heartbeats, in microseconds; the beginning of the beat, where that is long ago.
+    /// The time of a beat's heartbeats in microseconds; if it is no longer stored, the beginning of the beat.
     fn at_us(&self, beat: u32) -> u64 {
         match self.0[beat as usize % Self::BEATS] {
             (known, at_us) if known == beat => at_us,
@@ -68,8 +68,8 @@ impl Pinged {
     }
 }
 
-/// When the first heartbeat of the connection at `index` comes, after its handshake. Not at once for the first of all
-/// connections, which a quiet server gives its place again and again.
+/// Time from the handshake to the first heartbeat of the connection at `index`. Not immediate for index 0, which a
+/// quiet server reuses for most connections.
 fn first_heartbeat_ms(index: u32, interval_ms: u64) -> u64 {
     const GOLDEN: u32 = 0x9E37_79B9;
     let part = u64::from(index.wrapping_add(1).wrapping_mul(GOLDEN));
@@ -77,15 +77,15 @@ fn first_heartbeat_ms(index: u32, interval_ms: u64) -> u64 {
 }
 
 impl<W: World> Carry<W> {
-    /// The beat that it is now.
+    /// The current beat.
     #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 17 years")]
     #[inline]
     pub(in crate::shard) fn beat_now(&self) -> u32 {
         (self.now_ms() / BEAT_MS) as u32
     }
 
-    /// Reads both clocks, for the whole turn. Where the wall clock has moved (it was set, or the machine slept), what ends at a
-    /// Unix time is looked at again.
+    /// Reads both clocks for the turn. If the wall clock has jumped (it was set, or the machine slept), deadlines in
+    /// Unix time are computed again.
     #[inline]
     pub(in crate::shard) fn read_clocks(&mut self) {
         self.now_us = self.net.now_us();
@@ -103,7 +103,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Unix time, in milliseconds, at which the connection or something of it ends for good.
+    /// The Unix time in milliseconds at which the connection or one of its subscriptions ends.
     fn ends_at_ms(&self, conn: &Conn<W::Socket, W::State>) -> Option<u64> {
         let EndDelays { conn_ms, sub_ms } = self.end_delays;
         conn.client.as_ref()?.ends_at_ms(conn_ms, sub_ms)
@@ -122,8 +122,8 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// When the message that is arriving, or the record around it, must be whole, if one is: a request has a deadline of its
-    /// own, and so has an ending. Not while it is the server that does not read.
+    /// The deadline of an incomplete message or record, if there is one: requests and endings have deadlines of their
+    /// own. None while the server does not read.
     pub(in crate::shard) fn message_due_ms(&self, conn: &Conn<W::Socket, W::State>) -> Option<u64> {
         let reads = !conn.is_read_paused && !conn.is_unread;
         let message_ms = Some(self.timeouts.message_ms).filter(|&ms| ms > 0 && reads)?;
@@ -134,14 +134,14 @@ impl<W: World> Carry<W> {
         Some(began_ms + message_ms)
     }
 
-    /// What has begun to arrive has a deadline again, now that the connection is read from.
+    /// Sets the deadline of an incomplete message, now that the connection is read from.
     pub(in crate::shard) fn arm_message(&mut self, key: Key) {
         if self.conns.entry(key).is_some_and(|conn| self.message_due_ms(conn).is_some()) {
             self.arm(key);
         }
     }
 
-    /// What has begun to arrive has all of its time again, since it was not its client that let it wait, but commands before it.
+    /// Restarts the time of an incomplete message, since earlier commands delayed it, not its client.
     pub(in crate::shard) fn restart_message(&mut self, key: Key) {
         let (now_ms, now) = (self.now_ms(), self.beat_now());
         let Some(conn) = self.conns.entry_mut(key) else { return };
@@ -160,8 +160,8 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Begins to send heartbeats. The first comes after a part of the interval that differs from connection to
-    /// connection by the golden ratio, so that those that came together are spread evenly.
+    /// Starts heartbeats. The first comes after a part of the interval that depends on the index by the golden ratio,
+    /// so that the heartbeats of connections that came together are spread evenly.
     pub(in crate::shard) fn start_heartbeat(&mut self, key: Key) {
         if self.conns.entry(key).is_some_and(|conn| conn.has_left) {
             return self.await_commands(key);
@@ -169,7 +169,7 @@ impl<W: World> Carry<W> {
         let interval_ms = self.timeouts.ping_interval_ms;
         if interval_ms == 0 {
             let idle_ms = self.timeouts.idle_ms;
-            // Who cannot send is never idle.
+            // A client that cannot send is never idle.
             let is_answered = |conn: &Conn<_, _>| conn.session.pings() == Pings::Answered;
             let may_be_idle = idle_ms > 0 && self.conns.entry(key).is_some_and(is_answered);
             return if may_be_idle { self.set_due(key, idle_ms) } else { self.no_due(key) };
@@ -184,17 +184,17 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// A heartbeat is due, or its answer.
+    /// Handles the time of a heartbeat, or of its answer.
     pub(in crate::shard) fn heartbeat(&mut self, key: Key) {
         let now = self.beat_now();
         let idle = beat_at_or_after(self.timeouts.idle_ms);
         let interval_ms = self.timeouts.ping_interval_ms;
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let is_answered = conn.session.pings() == Pings::Answered;
-        // What it says is not read while its commands wait for others: that is no silence of its own.
+        // Its input is not read while commands wait for others: its silence does not count.
         let is_unheard =
             conn.is_read_paused && conn.client.as_ref().is_some_and(|client| client.asked_outside() > 0);
-        // Who cannot send is not idle for it.
+        // A client that cannot send is not idle.
         if idle > 0 && is_answered && !is_unheard && now.saturating_sub(conn.heard) >= idle {
             return self.end(key, CloseReason::Idle);
         }
@@ -202,7 +202,7 @@ impl<W: World> Carry<W> {
             if idle == 0 || !is_answered {
                 return self.no_due(key);
             }
-            // Whose silence does not count is looked at again when as much time has gone by, not at once.
+            // If silence does not count, the next check is after the whole idle time, not at once.
             let from = if is_unheard { now } else { conn.heard };
             let due = u64::from(from.saturating_add(idle)) * BEAT_MS;
             return self.set_due(key, due.saturating_sub(self.now_ms()));
@@ -222,7 +222,7 @@ impl<W: World> Carry<W> {
             self.set_due(key, interval_ms);
             return self.write_out(key);
         }
-        // Something heard in this very beat, but before, is no answer.
+        // Input earlier in this beat is not an answer.
         conn.heard = conn.heard.min(now.saturating_sub(1));
         conn.awaits_pong = true;
         conn.has_pong = false;
@@ -234,7 +234,7 @@ impl<W: World> Carry<W> {
         self.write_out(key);
     }
 
-    /// A heartbeat may have been answered: notes how long that took, once for each.
+    /// Records the time of an answer to a heartbeat, once for each.
     pub(in crate::shard) fn pong_came(&mut self, key: Key) {
         let pong_timeout = beat_at_or_after(self.timeouts.pong_timeout_ms);
         let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.awaits_pong && !conn.has_pong) else {

@@ -1,6 +1,6 @@
-//! Connections with TLS: received records become plaintext in the shard's input, what is to be sent is sealed at the
-//! moment when it is written. Outboxes hold plaintext, which subscribers share; only what was sealed and found no
-//! room is kept as it is, at most one batch.
+//! Connections with TLS: received records become plaintext in the shard's input, output is sealed when it is written.
+//! Outboxes contain plaintext, which subscribers share; only sealed data without room stays sealed, at most one
+//! batch.
 
 use std::io::IoSlice;
 use std::iter;
@@ -17,25 +17,25 @@ use crate::session::CloseReason;
 use crate::shard::World;
 use crate::tls::{Fault, Hot, Opened, Received, Schedules, identity};
 
-/// Bytes that are sealed at once: what finds no room is kept sealed, for each connection by itself.
+/// Maximum size of a batch that is sealed at once: data without room is kept sealed, separately for each connection.
 const BATCH_BYTES_MAX: usize = 32 << 10;
-/// Bytes that are sealed at once for a connection that was out of room before.
+/// Maximum size of a batch for a connection that had no room before.
 const SLOW_BATCH_BYTES_MAX: usize = 16 << 10;
-/// The scratch buffer for records gives its memory back beyond this size.
+/// Maximum capacity that the scratch buffer for records keeps.
 const WIRE_BYTES_KEPT: usize = 256 << 10;
 
 fn hot(schedules: &mut Schedules, key: Key) -> Hot<'_> {
     Hot { schedules, id: key.to_token() }
 }
 
-/// What arrived for a connection that has something between socket and session.
+/// Input of a connection with layers.
 #[derive(Debug)]
 pub(in crate::shard) enum Arrived {
     /// Bytes for the session: there is no TLS.
     Plain,
-    /// Records: what is for the session is in this part of the input; whether they end with a goodbye.
+    /// Opened records: the part of the input with data for the session, and whether they end with a close alert.
     Records { plain: Range<usize>, is_end: bool },
-    /// What is no TLS, or ends it.
+    /// Data that is not TLS, or a failure.
     Broken { reason: CloseReason, was_fresh: bool },
 }
 
@@ -61,7 +61,7 @@ impl<W: World> Carry<W> {
             Err(fault) => {
                 self.write_wire(key);
                 tracing::debug!(%fault, "a connection's TLS ended");
-                // Who gives up has the last word.
+                // If the peer gave up, it sent the last alert.
                 let is_peers = matches!(fault, Fault::Alert(_) | Fault::Closed);
                 let reason = if is_peers { CloseReason::Transport } else { CloseReason::Tls };
                 Some(Arrived::Broken { reason, was_fresh })
@@ -69,7 +69,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Records were opened; those for the session come behind this.
+    /// Handles opened records before their data goes to the session.
     fn before_records(&mut self, key: Key, opened: Option<Opened>, is_silent: bool) {
         if let Some(opened) = opened {
             self.on_opened(key, &opened);
@@ -78,31 +78,31 @@ impl<W: World> Carry<W> {
             self.write_wire(key);
             self.count_held(key);
         } else {
-            // A ticket and the answer to a request behind it go out together.
+            // A ticket and the answer to a request after it are sent together.
             self.wire_waits = (!self.wire.is_empty()).then_some(key);
         }
     }
 
-    /// The session has heard what the records brought.
+    /// Called after the session has processed the records' data.
     pub(in crate::shard) fn after_records(&mut self) {
         self.release_wire();
     }
 
-    /// Before something is sealed for `key`: records of another connection that wait in `wire` are written, its own stay.
+    /// Prepares sealing for `key`: waiting records of another connection in `wire` are written, its own stay.
     fn claim_wire(&mut self, key: Key) {
         if self.wire_waits.is_some_and(|owner| owner != key) {
             self.release_wire();
         }
     }
 
-    /// Records that wait for what may follow them wait no longer.
+    /// Writes records that waited for further output.
     fn release_wire(&mut self) {
         if let Some(owner) = self.wire_waits.take() {
             self.write_wire(owner);
         }
     }
 
-    /// Who says goodbye hears one, unless the connection goes on to say something.
+    /// Answers a close alert, unless the connection has more to send.
     pub(in crate::shard) fn answer_goodbye(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
         if let Some(tls) = conn.tls_mut() {
@@ -111,7 +111,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Keeps the first `count` bytes of the input, the beginning of a record or of a proxy's header.
+    /// Stores the first `count` bytes of the input, the beginning of a record or of a PROXY header.
     pub(in crate::shard) fn hold(&mut self, key: Key, count: usize) {
         if let Some(layers) = self.conns.entry_mut(key).and_then(|conn| conn.layers.as_mut()) {
             layers.hold(&self.input[..count]);
@@ -132,7 +132,7 @@ impl<W: World> Carry<W> {
         bytes <= BATCH_BYTES_MAX
     }
 
-    /// Seals `bytes` and writes them. They go now or are kept sealed: the caller is done with them.
+    /// Seals `bytes` and writes them. They are sent now or kept sealed: the caller is done with them.
     pub(in crate::shard) fn write_sealed(&mut self, key: Key, bytes: &[u8]) {
         self.claim_wire(key);
         let Some(tls) = self.conns.entry_mut(key).and_then(|conn| conn.tls_mut()) else { return };
@@ -152,7 +152,7 @@ impl<W: World> Carry<W> {
         self.end(key, if is_worn { CloseReason::Worn } else { CloseReason::Transport });
     }
 
-    /// Writes the records in `wire`, behind those that wait already.
+    /// Writes the records in `wire`, after those that are queued.
     fn write_wire(&mut self, key: Key) {
         self.wire_waits = None;
         if self.wire.is_empty() {
@@ -187,8 +187,8 @@ impl<W: World> Carry<W> {
         self.count_queues(key);
     }
 
-    /// One step of a flush: writes what is sealed, or seals the next batch and writes that. Returns how far it came, 0
-    /// when there was no room; `None` when the connection is over.
+    /// One step of a flush: writes sealed data, or seals the next batch and writes it. Returns the progress, 0 if
+    /// there was no room; `None` when the connection has ended.
     pub(in crate::shard) fn flush_sealed(&mut self, key: Key) -> Option<usize> {
         let conn = self.conns.entry_mut(key)?;
         let outbox = conn.outbox.as_mut()?;
@@ -223,12 +223,12 @@ impl<W: World> Carry<W> {
         self.consume(key, batch_bytes - left);
         self.write_wire(key);
         let conn = self.conns.entry(key)?;
-        // What found no room waits to be told of it.
+        // Data without room waits for a writable event.
         let is_stuck = conn.outbox.as_ref().is_some_and(|outbox| outbox.has_sealed());
         (conn.stage != Stage::Buried).then_some(usize::from(!is_stuck))
     }
 
-    /// Before the last step of an ending: the peer is told that no more comes. Returns whether that is on its way.
+    /// Sends the close alert before the last step of an ending. Returns whether it is queued.
     pub(in crate::shard) fn say_goodbye(&mut self, key: Key) -> bool {
         self.claim_wire(key);
         let Some(conn) = self.conns.entry_mut(key) else { return true };

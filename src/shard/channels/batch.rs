@@ -1,6 +1,6 @@
-//! What one channel has to say at once, and its bytes in every format in which some subscriber gets it.
+//! The items that a channel delivers at once, and their bytes in every format that a subscriber uses.
 //!
-//! The bytes are written by sessions' encoders ([`encode`]); here they are kept, for whoever gets the same.
+//! Sessions' encoders write the bytes ([`encode`]); here they are cached for subscribers of the same format.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::hub::words::News;
 use crate::proto::ws::Press;
 use crate::session::{Format, encode};
 
-/// The number that stands for a channel's name in what its subscribers get: 0 is none.
+/// The number of a channel in output for its subscribers that use numbers: 0 is none.
 pub(in crate::shard) fn number_of(id: ChannelId) -> u32 {
     id + 1
 }
@@ -26,7 +26,7 @@ pub(in crate::shard) fn number_of(id: ChannelId) -> u32 {
 #[derive(Debug)]
 pub(in crate::shard) struct Batch {
     items: Vec<Item>,
-    /// The channel's number here.
+    /// The channel's number in this shard.
     id: ChannelId,
     encoded: SmallVec<[(u8, Choice, Shared); 1]>,
     has_joins: bool,
@@ -43,7 +43,7 @@ impl Batch {
         self.began_us
     }
 
-    /// Whether it holds these very items, of which there may only have come more.
+    /// Whether it contains these items, possibly fewer.
     pub(in crate::shard) fn is_of(&self, items: &[Item]) -> bool {
         let is_same = |pair: (&Item, &Item)| match pair {
             (Item::Publication(one), Item::Publication(other)) => Arc::ptr_eq(one, other),
@@ -71,12 +71,12 @@ impl Batch {
         choice.chosen(&self.items).any(|item| matches!(item, Item::Publication(_)))
     }
 
-    /// What a subscriber with these flags gets, of what came after `after_seq` and passes the filter.
+    /// The items for a subscriber with these flags: those after `after_seq` that pass the filter.
     pub(in crate::shard) fn choose(&self, flags: u8, after_seq: u64, filter: Option<&Filter>) -> Choice {
         Choice::of(&self.items, flags, after_seq, filter)
     }
 
-    /// What is chosen, as a session is told it.
+    /// The chosen items in the form for a session.
     pub(in crate::shard) fn news<'b>(
         &'b self,
         choice: &'b Choice,
@@ -100,7 +100,7 @@ impl Batch {
         })
     }
 
-    /// The bytes for subscribers of this format that get this choice; `None` when the number is of no format.
+    /// The bytes for subscribers of this format and choice; `None` for an unknown format number.
     #[inline]
     pub(in crate::shard) fn encoded(
         &mut self,
@@ -110,7 +110,7 @@ impl Batch {
         budget: &Budget,
         press: &mut Press,
     ) -> Option<&Shared> {
-        // Nearly all of a crowd get everything, in one format.
+        // Most subscribers of a large channel receive all items, in one format.
         let is_first = matches!(self.encoded.first(), Some((first, Choice::All, _)) if *first == format);
         let at = if is_first && matches!(choice, Choice::All) {
             0
@@ -120,7 +120,7 @@ impl Batch {
         Some(&self.encoded[at].2)
     }
 
-    /// Where the bytes are, written now if nobody had them.
+    /// The index of the bytes, which are encoded now if they are missing.
     fn place(
         &mut self,
         format: u8,

@@ -1,7 +1,7 @@
-//! What a connection leaves that has ended below: its channels, the home of its user, and homes that it asked.
+//! Cleanup after ended connections: channels, the home of the user, and homes that were asked.
 //!
-//! Whatever writes to a connection may end it. Below, that is only noted ([`Ended`]); whoever calls from above goes on with
-//! [`Channels::finish_endings`] before anything else is done, so that nobody meets a subscriber that is gone.
+//! Any write to a connection may end it. The lower wing only records that ([`Ended`]); callers in upper wings call
+//! [`Channels::finish_endings`] before anything else, so that no code meets an ended subscriber.
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ use crate::shard::carry::conn::{Conn, Sub, SubState};
 use crate::shard::mailbox::Letter;
 
 impl<W: World> Channels<W> {
-    /// Ends a connection. What is in `out` and in its outbox, and the close frame, are still sent, unless the client is gone.
+    /// Ends a connection. The bytes in `out`, its outbox and a close frame are still sent, unless the client is gone.
     pub(in crate::shard) fn close(&mut self, key: Key, reason: CloseReason) {
         self.carry.end(key, reason);
         self.finish_endings();
     }
 
-    /// Ends a connection because of what it asked, or of its term.
+    /// Ends a connection because of a command or an expiry.
     pub(in crate::shard) fn dismiss(&mut self, key: Key, why: Dismissed) {
         self.close(key, CloseReason::Dismissed(why));
     }
 
-    /// Takes the connections that have ended below out of all that they were in.
+    /// Removes ended connections from everything that refers to them.
     #[inline]
     pub(in crate::shard) fn finish_endings(&mut self) {
         while let Some(ended) = self.carry.ended.pop_front() {
@@ -46,7 +46,7 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// Tells homes whose memory may answer later that nobody waits for them, if the connection does.
+    /// Tells homes whose memory may answer later that the connection no longer waits.
     fn tell_gone(&mut self, key: Key, client: Option<&Client>) {
         let Some(conn) = self.carry.conns.entry(key) else { return };
         let is_pending = |sub: &Sub| matches!(sub.state(), SubState::Pending(_));
@@ -76,7 +76,7 @@ impl<W: World> Channels<W> {
         home_of(channel, self.carry.seed, self.carry.post.shard_count())
     }
 
-    /// Tells a client something that it did not ask for: within the limit of its outbox.
+    /// Sends a client unsolicited news: the limit of its outbox applies.
     pub(in crate::shard) fn tell(&mut self, key: Key, news: &News<'_>) {
         if self.carry.with_session(key, |session, _, cx| session.tell(news, cx)).is_some() {
             self.carry.queue_out_unasked(key);
@@ -84,8 +84,8 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// Before more is queued that the client did not ask for: slow is who does not take what waits, not who was not offered
-    /// it yet, in a turn in which several speak.
+    /// Flushes an outbox before more unsolicited data is queued: a client is slow only if it does not read data that
+    /// was offered to its socket, also in a turn with several deliveries.
     pub(in crate::shard) fn offer(&mut self, key: Key) {
         let is_long = |conn: &Conn<_, _>| conn.outbox_bytes() > self.carry.limits.outbox_bytes_max / 2;
         if self.carry.conns.entry(key).is_some_and(is_long) {

@@ -1,12 +1,12 @@
-//! Deliveries: what was published reaches this shard's subscribers.
+//! Delivery of publications to this shard's subscribers.
 //!
-//! A batch is encoded once per wire format, when the first subscriber of that format is reached, and shared.
-//! When a single channel has something to say, its bytes are written straight to each subscriber that has
-//! nothing queued: no outbox, no second visit. When several have, everything is queued first, so that a
-//! connection that is subscribed to many gets it in one write at the end of the turn.
+//! A batch is encoded once per wire format, when the first subscriber of that format is reached, and shared. If a
+//! single channel has deliveries, its bytes are written directly to each subscriber with an empty queue: no outbox,
+//! no second visit. If several have, all is queued first, so that a connection with many subscriptions gets it in one
+//! write at the end of the turn.
 //!
-//! Not everyone gets all of a batch: filters, joins that were not asked for, and what a subscriber has already got with its
-//! recovery are left out. Those who get the same are encoded for once, too.
+//! Some subscribers get a part of a batch: filters, joins that were not requested, and items that a subscriber has
+//! received with its recovery are left out. Subscribers with the same part share its bytes, too.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ use crate::shard::carry::Carry;
 use crate::shard::carry::conn::{Sub, SubState};
 
 impl<W: World> Channels<W> {
-    /// Delivers what is queued, up to the turn's budget; the rest goes on in the next turn.
+    /// Delivers queued items, up to the turn's budget; the rest follows in the next turn.
     pub(in crate::shard) fn fan_out(&mut self) {
         if !self.early.is_empty() {
             self.early = HashMap::new();
@@ -56,8 +56,8 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// Delivers to one connection what waits for it in a channel, or in all of its channels: an order that ends its subscription
-    /// or changes it holds for what is published later.
+    /// Delivers to one connection the queued items of a channel, or of all of its channels: an order that ends or
+    /// changes a subscription applies to later publications only.
     pub(in crate::shard) fn deliver_before(&mut self, key: Key, channel: Option<&str>) {
         if self.local.queued_count() == 0 {
             return;
@@ -74,7 +74,7 @@ impl<W: World> Channels<W> {
         self.finish_endings();
     }
 
-    /// Delivers to one subscriber what its channel has to say.
+    /// Delivers to one subscriber the queued items of its channel.
     fn serve_alone(&mut self, id: ChannelId, position: u32) {
         if self.local.is_to_serve(id, position)
             && let Some(subscriber) = self.local.subscriber(id, position)
@@ -93,8 +93,8 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// What waits in a channel, encoded as it was for those served before in this turn: an order may end any number of
-    /// subscriptions.
+    /// The queued items of a channel, encoded as for earlier early deliveries in this turn: an order may end any
+    /// number of subscriptions.
     fn take_early(&mut self, id: ChannelId) -> Batch {
         let items = self.local.waiting(id);
         let known = self.early.remove(&id).filter(|batch| batch.is_of(items));
@@ -111,7 +111,7 @@ impl<W: World> Channels<W> {
         });
     }
 
-    /// Delivers a batch to one subscriber. In line: it is done for every delivery.
+    /// Delivers a batch to one subscriber. Inlined, since it runs for every delivery.
     #[inline(always)]
     fn serve(
         &mut self,
@@ -122,7 +122,7 @@ impl<W: World> Channels<W> {
         is_alone: bool,
     ) {
         let Subscriber { format, flags, .. } = subscriber;
-        // The usual one: everything, as everyone of its format gets it.
+        // The usual case: all items, in the shared bytes of the format.
         if flags & !local::JOINS == 0 && (flags == local::JOINS || !batch.has_joins()) {
             let count = batch.len();
             let Some(shared) =
@@ -135,7 +135,7 @@ impl<W: World> Channels<W> {
         self.serve_chosen(id, position, subscriber, batch, is_alone);
     }
 
-    /// Delivers what a subscriber gets of a batch that not everyone gets all of.
+    /// Delivers the part of a batch that a subscriber gets.
     #[inline(never)]
     fn serve_chosen(
         &mut self,
@@ -164,7 +164,7 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// Tells a session what it has to see.
+    /// Passes items to a session that must see them.
     fn deliver_each(&mut self, subscriber: Subscriber, batch: &Batch, choice: &Choice, count: u64) {
         let Some(key) = self.carry.conns.key_at(subscriber.conn) else { return };
         self.carry.counters.deliveries.add(count);
@@ -173,7 +173,7 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// What of a batch a subscriber gets.
+    /// The part of a batch for a subscriber.
     fn choice(&self, id: ChannelId, subscriber: Subscriber, batch: &Batch) -> Choice {
         let Subscriber { conn, flags, .. } = subscriber;
         let after_seq =

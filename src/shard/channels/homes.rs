@@ -1,6 +1,6 @@
-//! This shard as home of channels: what it is asked by letters, and what it answers.
+//! This shard as home of channels: the letters that it receives, and its answers.
 //!
-//! A home answers at once, or when its memory has answered; either way what it says leaves here.
+//! A home answers at once, or after its memory has answered; both kinds of answers are sent from here.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use crate::hub::options::ChannelOptions;
 use crate::shard::World;
 use crate::shard::mailbox::{Asker, Letter, ReplyTo, Ticket};
 
-/// Who asks this shard as a home.
+/// The caller of a home.
 #[derive(Debug)]
 pub(in crate::shard) enum Waiter {
-    /// A subscriber, with what its shard has to remember.
+    /// A subscriber, with the data that its shard needs with the answer.
     Subscriber(ReplyTo, Option<Box<Ticket>>),
-    /// Whoever publishes, or asks a question.
+    /// A publisher, or the sender of a question.
     Asker(Asker),
 }
 
@@ -32,7 +32,7 @@ impl home::Asker for Waiter {
     }
 }
 
-/// The connection that asks, if it is one.
+/// The connection that asks, if there is one.
 fn member_of(asker: &Asker) -> Option<Member> {
     match asker {
         Asker::Conn(ReplyTo { shard, conn, .. }) => Some(Member { shard: *shard, conn: conn.to_token() }),
@@ -76,19 +76,19 @@ impl<W: World> Channels<W> {
         self.home_has_done(done);
     }
 
-    /// The home's memory has answered.
+    /// Handles an answer of the home's memory.
     pub(in crate::shard) fn memory_answered(&mut self, number: u64, answer: Result<Brought, Refused>) {
         self.home.handle_memory(self.carry.now(), number, answer);
         self.tell_done();
     }
 
-    /// A connection is gone that may have asked this shard's home.
+    /// Handles the end of a connection that may have asked this shard's home.
     pub(in crate::shard) fn gone(&mut self, member: Member) {
         self.home.handle_gone(self.carry.now(), member);
         self.tell_done();
     }
 
-    /// Tells what came of that which waited for the home's memory.
+    /// Sends the results of requests that waited for the home's memory.
     fn tell_done(&mut self) {
         while let Some(done) = self.home.take_done() {
             self.home_has_done(Some(done));
@@ -110,7 +110,7 @@ impl<W: World> Channels<W> {
                 }
                 self.reply(asker, answer);
             }
-            // A subscriber asks as one; and what waits is told later.
+            // A subscriber is never an asker, and a pending result is sent later.
             Some(Done::Subscribed { asker: Waiter::Asker(_), .. }) | None => {}
         }
     }
@@ -140,13 +140,13 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// Counts what a home did not take because it has as many channels as it may, or as memory allows.
+    /// Counts requests that a home refused for its limit of channels, or for lack of memory.
     fn count_refused(&self, refused: Option<&Refused>) {
         self.carry.counters.limited_channels.add(u64::from(refused == Some(&Refused::TooManyChannels)));
         self.carry.counters.limited_memory.add(u64::from(refused == Some(&Refused::MemoryShort)));
     }
 
-    /// Sends a home's answer to who asked.
+    /// Sends a home's answer to the caller.
     pub(in crate::shard) fn reply(&mut self, asker: Waiter, answer: home::Answer) {
         match asker {
             Waiter::Asker(Asker::Conn(reply_to)) | Waiter::Subscriber(reply_to, _) => {
@@ -159,7 +159,7 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// Sends out who came to this shard's channels, and who went, in this turn.
+    /// Sends the joins and leaves of this turn in this shard's channels.
     #[inline]
     pub(in crate::shard) fn tell_membership(&mut self) {
         while let Some((membership, shards)) = self.home.take_membership(self.carry.now()) {

@@ -1,5 +1,5 @@
-//! What memory this shard takes, told to the [`ledger`](crate::shard::ledger), and how much more it may take before it looks
-//! again how short memory is.
+//! The memory use of this shard, reported to the [`ledger`](crate::shard::ledger), and the memory that it may use
+//! before the next look.
 
 use super::Channels;
 use crate::base::heap;
@@ -11,16 +11,17 @@ use crate::shard::carry::conn::Conn;
 use crate::shard::carry::ledger::{CHANNEL_BYTES, SUBSCRIPTION_BYTES};
 use crate::shard::carry::pressure::Step;
 
-/// Publications and positions that one shard lets go per look.
+/// Maximum number of publications and positions that one shard drops per look.
 const RELIEVED_PER_LOOK_MAX: usize = 2048;
 
-/// What a new subscription costs at most until it is counted; `is_known`: others here have one to the channel.
+/// Upper limit of a new subscription's cost until it is counted; `is_known`: the shard has subscribers of the
+/// channel.
 pub(in crate::shard) fn cost_of(is_known: bool, channel: &str) -> usize {
     if is_known { SUBSCRIPTION_BYTES } else { CHANNEL_BYTES + heap::arc(channel.len()) }
 }
 
 impl<W: World> Channels<W> {
-    /// Tells what the shard itself costs, and what its home has: at the end of the turn, whatever it was that changed it.
+    /// Reports the cost of the shard and of its home at the end of the turn.
     #[inline]
     pub(in crate::shard) fn account(&mut self) {
         self.carry.count_clients();
@@ -48,17 +49,17 @@ impl<W: World> Channels<W> {
         c.positions_displaced.set(self.home.displaced_count());
     }
 
-    /// Notes that something will cost so many bytes, before they are counted.
+    /// Subtracts bytes that will be used from the available room, before they are counted.
     pub(in crate::shard) fn spend(&mut self, bytes: usize) {
         match self.carry.pressure.room.checked_sub(bytes as u64) {
             Some(room) => self.carry.pressure.room = room,
-            // Who is refused must not have everything counted anew.
+            // A refused request must not cause a new count.
             None if self.carry.pressure.refuses() => {}
             None => self.look_early(),
         }
     }
 
-    /// Looks before it is time, because what might be taken is used up.
+    /// Looks before the interval is over, because the available room is used up.
     pub(in crate::shard) fn look_early(&mut self) {
         let allowed = self.carry.pressure.ledger.allowed_bytes();
         if allowed == u64::MAX {
@@ -68,7 +69,7 @@ impl<W: World> Channels<W> {
         self.account();
         let (step, room) = self.carry.pressure.measure(allowed);
         self.carry.pressure.room = room;
-        // What is done beside refusing is done at the beginning of a turn.
+        // Only refusing starts here; further steps start at the beginning of a turn.
         self.set_step(step.min(Step::Refuse).max(self.carry.pressure.step));
     }
 
@@ -78,7 +79,8 @@ impl<W: World> Channels<W> {
         self.home.set_short(self.carry.pressure.refuses());
     }
 
-    /// Has this shard's histories give way: together they may have half of what is allowed while memory is short.
+    /// Drops publications of this shard's histories: together histories may use half of the allowed bytes while
+    /// memory is short.
     pub(in crate::shard) fn relieve_home(&mut self, allowed: u64) {
         let part = allowed / 2 / self.carry.pressure.shard_count;
         let part = usize::try_from(part).unwrap_or(usize::MAX);

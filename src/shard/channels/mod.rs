@@ -1,7 +1,8 @@
 //! This shard as home of channels and as host of subscribers.
 //!
-//! `homes` answers the letters to a home; `subscribe` keeps the subscriptions of connections; `fanout` delivers, with the
-//! encoded bytes of a `batch`; `endings` removes an ended connection from channels and homes; `memory` reports costs.
+//! `homes` answers the letters to a home; `subscribe` keeps the subscriptions of connections; `fanout` delivers, with
+//! the encoded bytes of a `batch`; `endings` removes an ended connection from channels and homes; `memory` reports
+//! costs.
 
 pub(in crate::shard) mod batch;
 pub(in crate::shard) mod endings;
@@ -31,9 +32,9 @@ pub(in crate::shard) struct Channels<W: World> {
     pub(in crate::shard) carry: Carry<W>,
     pub(in crate::shard) home: Home<Waiter>,
     pub(in crate::shard) local: Local<Batch>,
-    /// What waits in channels for this turn's deliveries, as it was encoded for those whose end does not wait for them.
+    /// Queued items of channels, as encoded for early deliveries of this turn.
     early: HashMap<ChannelId, Batch>,
-    /// The formats in which connections here get what is published.
+    /// The formats in use for publications in this shard.
     pub(in crate::shard) formats: Numbered<Format>,
     pub(in crate::shard) publication_budget: Budget,
 }
@@ -55,19 +56,19 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// Whether others do not keep up with what clients here send.
+    /// Whether other shards do not keep up with the letters from clients here.
     #[inline]
     pub(in crate::shard) fn is_congested(&self) -> bool {
         let Carry { post, limits, .. } = &self.carry;
         post.is_congested(limits.mailbox_letters_max) || self.publication_budget.is_exhausted()
     }
 
-    /// Lets the home forget what is over.
+    /// Lets the home remove expired data.
     pub(in crate::shard) fn expire_home(&mut self) {
         self.home.expire(self.carry.now());
     }
 
-    /// Goes by other options from now on.
+    /// Replaces the options.
     pub(in crate::shard) fn renew(&mut self, options: &Options) {
         let shard_count = usize::from(self.carry.post.shard_count());
         self.home.renew(options.home_limits(shard_count), &options.namespaces);
@@ -75,7 +76,7 @@ impl<W: World> Channels<W> {
     }
 }
 
-/// One home of as many as there are shards.
+/// The home of this shard, with its part of the limits.
 fn new_home<W: World>(carry: &Carry<W>, options: &Options, make: MakeMemory<'_>) -> Home<Waiter> {
     let (post, seed) = (&carry.post, carry.seed);
     let limits = options.home_limits(usize::from(post.shard_count()));
@@ -88,7 +89,7 @@ fn new_home<W: World>(carry: &Carry<W>, options: &Options, make: MakeMemory<'_>)
     home
 }
 
-/// What delivers to this shard's subscribers.
+/// The deliveries to this shard's subscribers.
 fn new_local(options: &Options, counters: &Counters) -> Local<Batch> {
     let mut local = Local::new();
     if options.metrics.by_namespace {

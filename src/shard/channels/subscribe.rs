@@ -1,8 +1,8 @@
 //! The subscriptions of a connection.
 //!
-//! Invariant: an entry in a channel's list of subscribers and the slot in its connection point at each other.
-//! A home hears of each subscriber that it counted, once, when that one is gone: an `Unsubscribe` goes out for an
-//! active subscription that ends, and for a late `Subscribed` that nobody waits for any more.
+//! Invariant: an entry in a channel's list of subscribers and the slot in its connection refer to each other. A home
+//! learns of the end of each subscriber that it counted, once: an `Unsubscribe` is sent for an active subscription
+//! that ends, and for a late `Subscribed` that is no longer awaited.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::shard::channels::memory::cost_of;
 use crate::shard::mailbox::{Cause, Letter, Ticket};
 
 impl<W: World> Channels<W> {
-    /// Whether a connection may have this subscription beside those that it has.
+    /// Whether a connection may have a further subscription, to this channel.
     pub(in crate::shard) fn has_room_for(&self, key: Key, channel: &str) -> Result<(), Denied> {
         let Some(conn) = self.carry.conns.entry(key) else { return Err(Denied::Internal) };
         let is_asked = |client: &Client| client.pending.iter().any(|(_, one)| one.subscribes_to(channel));
@@ -33,7 +33,7 @@ impl<W: World> Channels<W> {
             self.carry.counters.limited_subscriptions.add(1);
             Err(Denied::Limit)
         } else if self.carry.pressure.refuses() {
-            // Not for good: its client tries again later.
+            // A temporary error: the client tries again later.
             self.carry.counters.limited_memory.add(1);
             Err(Denied::TooMany)
         } else {
@@ -41,7 +41,7 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// Asks a channel's home to count the connection. [`Channels::has_room_for`] was asked before.
+    /// Asks a channel's home to count the connection, after [`Channels::has_room_for`].
     pub(in crate::shard) fn enter(
         &mut self,
         key: Key,
@@ -53,7 +53,7 @@ impl<W: World> Channels<W> {
     ) {
         let Some(conn) = self.carry.conns.entry(key) else { return };
         if conn.stage != Stage::Open {
-            // Closed between asking and acting: it has left its channels and must not enter another.
+            // The connection was closed meanwhile: it has left its channels and must not enter another.
             return;
         }
         let is_known = self.local.channel_id(channel).is_some();
@@ -70,7 +70,7 @@ impl<W: World> Channels<W> {
         self.carry.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
     }
 
-    /// Has a channel's home know a subscriber of it by other terms.
+    /// Sends a channel's home new terms for a subscriber.
     pub(in crate::shard) fn ask_anew(
         &mut self,
         key: Key,
@@ -85,7 +85,7 @@ impl<W: World> Channels<W> {
         self.carry.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
     }
 
-    /// The channel, the slot and the position of a subscription that has begun.
+    /// The channel, the slot and the position of an active subscription.
     pub(in crate::shard) fn active_slot(&self, key: Key, channel: &str) -> Option<(ChannelId, usize, u32)> {
         let id = self.local.channel_id(channel)?;
         let conn = self.carry.conns.entry(key)?;
@@ -96,7 +96,7 @@ impl<W: World> Channels<W> {
         }
     }
 
-    /// The channel and the slot of a subscription that was asked for by this request and is not answered yet.
+    /// The channel and the slot of a subscription with this request number and without an answer yet.
     pub(in crate::shard) fn awaited_slot(
         &self,
         key: Key,
@@ -109,13 +109,13 @@ impl<W: World> Channels<W> {
         (conn.subs[slot].state() == SubState::Pending(request)).then_some((id, slot))
     }
 
-    /// Tells a channel's home to count one subscriber less.
+    /// Tells a channel's home that a subscriber is gone.
     pub(in crate::shard) fn tell_unsubscribed(&mut self, channel: &Arc<str>, key: Key) {
         let (channel, member) = (Arc::clone(channel), self.carry.member(key));
         self.carry.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
     }
 
-    /// Tells a channel's home that one of its subscribers is somebody else to others.
+    /// Tells a channel's home that a subscriber's information for others has changed.
     pub(in crate::shard) fn tell_informed(
         &mut self,
         key: Key,
@@ -128,21 +128,21 @@ impl<W: World> Channels<W> {
         self.carry.post.send(home, Letter::Inform { channel, member, info, keeps_chan_info });
     }
 
-    /// Takes back a subscription that its home has counted.
+    /// Ends a subscription that its home has counted.
     pub(in crate::shard) fn take_back(&mut self, channel: &Arc<str>, key: Key, id: ChannelId, slot: usize) {
         self.tell_unsubscribed(channel, key);
         self.drop_pending(key, id, slot);
     }
 
-    /// Takes out a subscription that did not come about.
+    /// Removes a subscription that failed.
     pub(in crate::shard) fn drop_pending(&mut self, key: Key, id: ChannelId, slot: usize) {
         if self.remove_slot(key, slot).is_some() {
             self.local.release(id);
         }
     }
 
-    /// Makes a pending subscription one that publications are delivered to. False when it cannot be, and is taken back: there
-    /// are as many other formats as can be.
+    /// Makes a pending subscription active, so that it gets publications. Returns false when the table of formats is
+    /// full; then the subscription is undone.
     pub(in crate::shard) fn activate(
         &mut self,
         key: Key,
@@ -179,8 +179,8 @@ impl<W: World> Channels<W> {
         true
     }
 
-    /// Has a subscription that there is go on as its ticket says; what came before `joined` was delivered. False when it cannot:
-    /// there are as many other formats as can be.
+    /// Changes an active subscription to its ticket's terms; earlier items must have been delivered. Returns false
+    /// when the table of formats is full.
     pub(in crate::shard) fn renew_subscription(
         &mut self,
         key: Key,
@@ -206,7 +206,7 @@ impl<W: World> Channels<W> {
         true
     }
 
-    /// Takes a subscriber out of its channel's list.
+    /// Removes a subscriber from its channel's list.
     fn unlist(&mut self, id: ChannelId, position: u32) {
         let Self { local, carry: Carry { conns, .. }, .. } = self;
         local.remove(id, position, |moved, to| {
@@ -217,7 +217,7 @@ impl<W: World> Channels<W> {
         });
     }
 
-    /// The number of the format in which a connection gets what is published, and the flag of one that has none.
+    /// The number of the format in which a connection gets publications, and the flags for a subscriber without one.
     fn format_of(&mut self, key: Key, ticket: Option<&Ticket>) -> Option<(u8, u8)> {
         let (takes_deltas, takes_numbers) =
             ticket.map_or((false, false), |ticket| (ticket.takes_deltas, ticket.takes_numbers));
@@ -244,7 +244,7 @@ impl<W: World> Channels<W> {
         self.local.release(id);
     }
 
-    /// Takes a slot out of a connection; the subscription that fills it hears of its new place.
+    /// Removes a slot from a connection, and updates the subscription that moves into it.
     pub(in crate::shard) fn remove_slot(&mut self, key: Key, slot: usize) -> Option<Sub> {
         let sub = self.carry.take_sub(key, slot)?;
         if let Some(moved) = self.carry.conns.entry(key).and_then(|conn| conn.subs.get(slot))

@@ -1,4 +1,4 @@
-//! Answers of homes, on their way to the clients that asked.
+//! Answers of homes to clients.
 
 use super::Clients;
 use super::waiting::{Needs, bytes_of_info, needs_of};
@@ -10,7 +10,7 @@ use crate::shard::World;
 use crate::shard::mailbox::ReplyTo;
 
 impl<W: World> Clients<W> {
-    /// A home's answer to what a connection asked.
+    /// Handles a home's answer to a command of a connection.
     pub(in crate::shard) fn answered(&mut self, reply_to: ReplyTo, answer: &home::Answer) {
         let ReplyTo { conn: key, request: id, .. } = reply_to;
         let needs = match answer {
@@ -42,7 +42,7 @@ impl<W: World> Clients<W> {
                 Reply::PresenceStats { client_count, user_count }
             }
             home::Answer::History { publications, position } => Reply::History { publications, position },
-            // Clients cannot ask for it.
+            // Clients cannot ask for these.
             home::Answer::Removed | home::Answer::Channels(_) => return,
             home::Answer::Refused(refused) => return self.deny(key, id, &denied(*refused)),
         };
@@ -50,7 +50,7 @@ impl<W: World> Clients<W> {
     }
 }
 
-/// What a client is told when a home says no.
+/// The error for a home's refusal.
 pub(in crate::shard) fn denied(refused: Refused) -> Denied {
     match refused {
         Refused::TooManyChannels => Denied::Limit,

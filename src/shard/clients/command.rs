@@ -1,6 +1,6 @@
-//! Commands of Centrifuge clients: whether they may, and to whom they go.
+//! Commands of clients: permissions and destinations.
 //!
-//! What is decided here needs the connection and the channel's options only. Answers come back by letters, from homes
+//! Decisions here need only the connection and the channel's options. Answers come by letters, from homes
 //! ([`super::answers`]) and from outside ([`super::verdict`]).
 
 use std::sync::Arc;
@@ -22,18 +22,18 @@ use crate::shard::mailbox::{Asker, Letter};
 use crate::shard::options::Rates;
 use crate::shard::outside::{CallRoute, Hook, Question, Token, Verdict};
 
-/// A message as a client says it.
+/// A publication of a client.
 #[derive(Debug)]
 pub(in crate::shard) struct Spoken {
     pub(in crate::shard) channel: Arc<str>,
     pub(in crate::shard) kind: DataKind,
     pub(in crate::shard) data: Vec<u8>,
-    /// It is a new state of the message before, and may go out as a delta to that.
+    /// Whether it is a new state of the previous one, and may be sent as a delta to that.
     pub(in crate::shard) is_delta: bool,
 }
 
 impl<W: World> Clients<W> {
-    /// Carries out what a client asks.
+    /// Carries out a command.
     pub(in crate::shard) fn command(&mut self, key: Key, id: u32, ask: Ask) {
         self.channels.carry.counters.commands[labels::command_place(&ask)].add(1);
         if let Ask::Identify(ask) = ask {
@@ -45,8 +45,8 @@ impl<W: World> Clients<W> {
         match ask {
             Ask::Enter(ask) => self.subscribe_command(key, id, ask),
             Ask::Leave { channel } => {
-                // What was published before is for it, too: its own publications, for example. A handler has said already that its
-                // client leaves.
+                // Earlier publications are delivered to it first, its own for example. A handler has ended the
+                // subscription on its side already.
                 if id != 0 {
                     self.channels.deliver_before(key, Some(&channel));
                 }
@@ -106,7 +106,7 @@ impl<W: World> Clients<W> {
         is_within
     }
 
-    /// Asks outside about a command; when too much is asked already, for all clients together, the command fails.
+    /// Asks a question about a command outside; the command fails when too many questions are open for all clients.
     pub(in crate::shard) fn ask_outside(&mut self, key: Key, question: Question, pending: Pending) {
         let number = self.questions.next();
         let carry = &mut self.channels.carry;
@@ -119,7 +119,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Carries on with what was asked outside and answered at once.
+    /// Continues with a question that was answered at once.
     pub(in crate::shard) fn judged_now(&mut self, key: Key, pending: Pending, verdict: Verdict) {
         let number = self.questions.next();
         if let Some(client) = self.channels.carry.client_or_new(key) {
@@ -145,13 +145,13 @@ impl<W: World> Clients<W> {
         if !is_trusted && !self.may(key, &channel, &options, Ability::Publish) {
             return self.deny(key, id, &Denied::NotPermitted);
         }
-        // A message that a handler sends is no new state of the one before.
+        // A message from a handler is not a new state of the previous one.
         let is_delta = options.delta_publish && !is_trusted;
         let message = Spoken { channel, kind, data, is_delta };
         self.publish(key, id, message, options, home::Terms::default());
     }
 
-    /// The application decides, in place of the channel's options.
+    /// Lets the application decide, in place of the channel's options.
     fn ask_to_publish(&mut self, key: Key, id: u32, channel: Arc<str>, kind: DataKind, data: Vec<u8>) {
         if !self.outside.has_hook(Hook::Publish) {
             return self.deny(key, id, &Denied::NotAvailable);
@@ -161,7 +161,7 @@ impl<W: World> Clients<W> {
         self.ask_outside(key, question, Pending::Publish { id, channel, kind, data });
     }
 
-    /// Publishes what a client said.
+    /// Publishes a client's message.
     pub(in crate::shard) fn publish(
         &mut self,
         key: Key,
@@ -188,7 +188,7 @@ impl<W: World> Clients<W> {
         carry.post.send(home, Letter::Publish { publication, options, terms, from, asker });
     }
 
-    /// Asks a channel's home, if the client may.
+    /// Asks a channel's home, if the client has the permission.
     fn ask_home(&mut self, key: Key, id: u32, channel: Arc<str>, ability: Ability, question: home::Question) {
         let options = match self.options_for_client(key, id, &channel) {
             Ok(options) => options,

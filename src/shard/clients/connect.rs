@@ -1,7 +1,7 @@
-//! The connect command: who the client is, what it is subscribed to from the start, and the one reply that tells all of it.
+//! The connect command: the client's identity, its first subscriptions, and the one reply that contains all of it.
 //!
-//! Until that reply is written, nothing else may reach the client: the connection is corked, and what its server-side
-//! subscriptions bring meanwhile waits in its outbox, behind the reply.
+//! Until that reply is written, nothing else may reach the client: the connection is corked, and deliveries of its
+//! server-side subscriptions wait in its outbox, after the reply.
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ use crate::shard::mailbox::Ticket;
 use crate::shard::options::Rates;
 use crate::shard::outside::{Credentials, Headers, Hook, Question, Rejected, Token, Who};
 
-/// Clients that connected lately, counted for the rate by address.
+/// Recent connects, counted for the rate by address.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Connects {
     by_ip: ByAddress,
 }
 
 impl<W: World> Clients<W> {
-    /// Forgets addresses from which nobody has connected for a while.
+    /// Removes addresses without recent connects.
     pub(in crate::shard) fn forget_connects(&mut self) {
         let now_ms = self.channels.carry.now_ms();
         self.connects.by_ip.ease(now_ms, self.rates.connects_per_ip_max);
@@ -85,7 +85,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// The user that the client's certificate names, where that is enough to connect.
+    /// The user in the client's certificate, if that is enough to connect.
     fn certificate_user(&self, key: Key) -> Option<String> {
         let is_enough = self.policy.allow_certificate_connect_without_token;
         self.channels.carry.identity(key).filter(|_| is_enough).map(|identity| identity.name.to_string())
@@ -99,8 +99,8 @@ impl<W: World> Clients<W> {
         named.map_or_else(String::new, |(_, user)| user.clone())
     }
 
-    /// A client about which neither a token nor the application says who it is. Whoever may come without is anonymous,
-    /// whatever a proxy says.
+    /// Handles a client whose identity neither a token nor the application has given. If anonymous clients are
+    /// allowed, it is anonymous, even if a proxy names a user.
     pub(in crate::shard) fn without_credentials(&mut self, key: Key, header_user: String) {
         let (user, witness) = if self.policy.insecure || self.policy.allow_anonymous_connect_without_token {
             (String::new(), Witness::Nobody)
@@ -134,8 +134,8 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// A client that does not get in. After an error it may send another connect command, until the connect deadline;
-    /// where no error can be told, its connection ends.
+    /// Rejects a client. After an error it may send another connect command, until the connect deadline; if no error
+    /// can be sent, its connection ends.
     pub(in crate::shard) fn reject_connect(&mut self, key: Key, id: u32, rejected: Rejected) {
         let carry = &mut self.channels.carry;
         carry.touch_client(key);
@@ -153,15 +153,15 @@ impl<W: World> Clients<W> {
             return self.channels.dismiss(key, reason);
         }
         self.reject(key, id, rejected);
-        // Before another connect command behind this one corks the connection anew.
+        // Before a later connect command corks the connection again.
         self.channels.carry.flush(key);
         self.channels.finish_endings();
         self.resume_waiting(key);
         self.channels.carry.trim_client(key);
     }
 
-    /// How the configuration parts with a client that cannot be told this error: with a disconnect of its own, or, where
-    /// the error becomes an HTTP response, with the error itself, for the session to look at.
+    /// The reason for ending a connection that cannot receive this error: a configured disconnect, or, if the error
+    /// becomes an HTTP response, the error itself, for the session.
     fn uni_reason(&self, key: Key, rejected: &Rejected) -> Option<CloseReason> {
         let expired = Denied::TokenExpired;
         let denied = match rejected {
@@ -182,7 +182,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// A command that outsiders do not want.
+    /// Rejects a command as decided outside.
     pub(in crate::shard) fn reject(&mut self, key: Key, id: u32, rejected: Rejected) {
         match rejected {
             Rejected::Denied(denied) => self.deny(key, id, &denied),
@@ -195,7 +195,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// The client is who it says: subscribe it to what it is to be subscribed to, then answer.
+    /// Continues with an identified client: starts its first subscriptions, then answers.
     pub(in crate::shard) fn authorized(&mut self, key: Key, mut credentials: Credentials, witness: Witness) {
         let is_anonymous = credentials.user.is_empty();
         if is_anonymous && witness == Witness::Token && self.policy.disallow_anonymous_connection_tokens {
@@ -203,7 +203,7 @@ impl<W: World> Clients<W> {
         }
         let Some(id) = self.connecting_mut(key).map(|connecting| connecting.id) else { return };
         if witness == Witness::Token && self.policy.insecure {
-            // Without tokens it would have no end.
+            // Without tokens it could not be renewed.
             credentials.expire_at_s = 0;
         }
         if is_past(credentials.expire_at_s, self.channels.carry.now().unix_ms) {
@@ -221,7 +221,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Keeps what is known of the client from now on.
+    /// Stores the properties of the client.
     fn remember(&mut self, key: Key, credentials: Credentials, witness: Witness) {
         let Credentials { user, info, expire_at_s, data, caps, meta, .. } = credentials;
         let carry = &mut self.channels.carry;
@@ -247,7 +247,7 @@ impl<W: World> Clients<W> {
         self.channels.carry.client_mut(key)?.connecting.as_deref_mut()
     }
 
-    /// A server-side subscription was answered: note it, and reply when it was the last.
+    /// Records the answer to a server-side subscription, and replies after the last.
     pub(in crate::shard) fn one_less_to_wait_for(
         &mut self,
         key: Key,
@@ -269,7 +269,7 @@ impl<W: World> Clients<W> {
             connecting.joined.iter().map(one).sum()
         });
         let needs: Needs = needs.unwrap_or_default();
-        // While it still connects: what waits behind the reply is not told without it.
+        // While it connects: publications after the reply are not sent without it.
         if needs.queued > 0 && !self.has_room_for_answer(key, needs) {
             return self.channels.dismiss(key, Dismissed::TooMany);
         }
@@ -311,7 +311,7 @@ impl<W: World> Clients<W> {
         debug_assert!(matches!(outcome, None | Some(Ok(()))), "who is let in goes on");
     }
 
-    /// Puts the reply in `out` before all that was queued since the connection was corked, and lets it go.
+    /// Puts the reply in `out` before all data that was queued since the connection was corked, and uncorks it.
     fn uncork(&mut self, key: Key, queued_before: usize) {
         let carry = &mut self.channels.carry;
         let Some(conn) = carry.conns.entry_mut(key) else { return };
@@ -330,7 +330,7 @@ impl<W: World> Clients<W> {
         self.channels.finish_endings();
     }
 
-    /// Whether the rates let one more client connect.
+    /// Whether the rates admit one more client.
     pub(in crate::shard) fn admits_connect(&mut self, key: Key) -> bool {
         let carry = &mut self.channels.carry;
         let now_ms = carry.now_ms();
@@ -348,13 +348,13 @@ impl<W: World> Clients<W> {
     }
 }
 
-/// The places of clients whose program says no name, and one that is not configured.
+/// Indexes of clients without a program name, and with one that is not configured.
 const NAMELESS: u8 = 0;
 const OTHER_NAME: u8 = 1;
-/// The place of the first name that is.
+/// Index of the first configured name.
 const FIRST_NAME: u8 = 2;
 
-/// The place by which clients with this name are counted.
+/// The index by which clients with this name are counted.
 fn place_of(name: &str, known: &[String]) -> u8 {
     if name.is_empty() {
         return NAMELESS;
@@ -363,7 +363,7 @@ fn place_of(name: &str, known: &[String]) -> u8 {
     known.iter().zip(places).find(|(one, _)| *one == name).map_or(OTHER_NAME, |(_, place)| place)
 }
 
-/// What a client to which no reply can be sent is told in place of an error.
+/// The disconnect for an error of a client that cannot receive a reply.
 fn without_reply(rejected: &Rejected) -> Option<Dismissed> {
     match rejected {
         Rejected::Denied(Denied::TooMany) => Some(Dismissed::TooMany),
@@ -371,8 +371,8 @@ fn without_reply(rejected: &Rejected) -> Option<Dismissed> {
         | Rejected::Denied(Denied::TokenExpired | Denied::Expired | Denied::Custom { code: 109, .. }) => {
             Some(Dismissed::Expired)
         }
-        // The hook failed, or has an error of its own that cannot be told; or a token names what is not configured. The client
-        // comes back, as that may change.
+        // The hook failed, or returned an error of its own that cannot be sent; or a token names a channel that is
+        // not configured. The client reconnects, as that may change.
         Rejected::Denied(Denied::Internal | Denied::UnknownChannel | Denied::Custom { .. }) => {
             Some(Dismissed::Internal)
         }
@@ -395,7 +395,7 @@ mod tests {
         }
     }
 
-    /// What a client without replies is told: after all of these but the last it comes back.
+    /// The disconnects of a client without replies: it reconnects after all of these but the last.
     #[test]
     fn who_gets_no_reply_is_told_by_its_end() {
         let custom = |code, temporary| Denied::Custom { code, message: "".into(), temporary };

@@ -1,6 +1,6 @@
-//! Commands that come by POST, on their way to the connection that they are for.
+//! Commands of POST requests, on their way to their connection.
 //!
-//! A POST may reach any shard; the session id in it has told which ([`crate::session::Secret`]).
+//! A POST may reach any shard; the session id in it names the connection's shard ([`crate::session::Secret`]).
 
 use super::Clients;
 use crate::base::slots::Key;
@@ -10,20 +10,20 @@ use crate::shard::carry::conn::Stage;
 use crate::shard::mailbox::Letter;
 
 impl<W: World> Clients<W> {
-    /// Sends posted commands to where their connection is, or was. Those for nobody are dropped there: its client has heard,
-    /// or will, that its stream has ended.
+    /// Sends posted commands to the shard of their connection. Commands for a connection that has ended are dropped
+    /// there: its client learns of the end from its stream.
     pub(in crate::shard) fn emulate(&mut self, (shard, conn): (u16, Key), data: Vec<u8>) {
         self.channels.carry.post.send(shard, Letter::Emulated { conn, data });
     }
 
-    /// Posted commands for one of this shard's connections.
+    /// Handles posted commands for a connection of this shard.
     pub(in crate::shard) fn emulated(&mut self, key: Key, data: &[u8]) {
         let heard = self.channels.carry.beat_now();
         match self.channels.carry.conns.entry_mut(key) {
-            // Who has closed its stream says nothing more.
+            // A client that has closed its stream sends nothing more.
             Some(conn) if conn.stage == Stage::Open && !conn.has_left => {
                 conn.heard = heard;
-                // It does not read its own posts, so it is not by pausing that they are held back.
+                // Posts do not arrive through the connection, so a read pause does not hold them back.
                 let waiting = conn.client.as_ref().map_or(0, |client| client.waiting_bytes);
                 if waiting > self.channels.carry.limits.outbox_bytes_max {
                     return self.channels.close(key, CloseReason::Slow);

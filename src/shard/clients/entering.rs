@@ -1,4 +1,4 @@
-//! What homes say of subscriptions, and how their clients are told: that they have begun, that they have not, that they end.
+//! Answers of homes to subscriptions, and the messages about them to clients: begin, failure, end.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::shard::channels::batch::number_of;
 use crate::shard::mailbox::{Cause, ReplyTo, Ticket};
 
 impl<W: World> Clients<W> {
-    /// A home's answer to a subscription.
+    /// Handles a home's answer to a subscription.
     pub(in crate::shard) fn subscribed(
         &mut self,
         channel: &Arc<str>,
@@ -37,7 +37,7 @@ impl<W: World> Clients<W> {
         self.home_has_answered(reply_to);
     }
 
-    /// A home's answer to an order for who is subscribed already.
+    /// Handles a home's answer to an order for an active subscription.
     fn renewed(
         &mut self,
         channel: &Arc<str>,
@@ -45,7 +45,8 @@ impl<W: World> Clients<W> {
         outcome: Result<Box<Joined>, home::Refused>,
         mut ticket: Box<Ticket>,
     ) {
-        // Nothing was counted: if it has ended meanwhile, its home has heard so, and if the home failed, it goes on as it was.
+        // The home counted nothing: it knows if the subscription has ended meanwhile, and if it failed, the
+        // subscription stays as it was.
         let Ok(joined) = outcome else { return };
         if self.channels.active_slot(key, channel).is_none() {
             return;
@@ -54,7 +55,7 @@ impl<W: World> Clients<W> {
         if !self.has_room_for_missed(key, &joined, &ticket) {
             return self.channels.dismiss(key, Dismissed::TooMany);
         }
-        // On the terms that it had until now.
+        // On the terms that applied until now.
         self.channels.deliver_before(key, Some(channel));
         let Some(at) = self.channels.active_slot(key, channel) else { return };
         if !self.channels.renew_subscription(key, at, &joined, &mut ticket) {
@@ -74,7 +75,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Whether what a subscriber missed may be queued for it, with what it is told beside.
+    /// Whether the missed publications may be queued for a subscriber, with the reply.
     fn has_room_for_missed(&self, key: Key, joined: &Joined, ticket: &Ticket) -> bool {
         let missed = needs_of(self.channels.carry.telling(key, ticket.takes_deltas), &joined.publications);
         let needs = missed + Needs::new(ticket.data.held_bytes());
@@ -91,7 +92,8 @@ impl<W: World> Clients<W> {
     ) {
         let Some((id, slot)) = self.channels.awaited_slot(key, channel, request) else {
             if outcome.is_ok() {
-                // Who has meanwhile subscribed anew is counted there for each time, and stays until the last is taken back.
+                // A client that has subscribed again meanwhile is counted there each time, and stays until the last
+                // is undone.
                 self.channels.tell_unsubscribed(channel, key);
             }
             return;
@@ -115,16 +117,16 @@ impl<W: World> Clients<W> {
             }
             (Ok(mut joined), Some(mut ticket)) => {
                 if let Some(filter) = ticket.filter.as_deref() {
-                    // What it missed is held to what it asked for, as is what comes.
+                    // The filter applies to missed publications as to later ones.
                     joined.publications.retain(|missed| filter.matches(&missed.tags));
                 }
-                // Those from the start are told together: see `one_less_to_wait_for`.
+                // Subscriptions of the connect command are sent together: see `one_less_to_wait_for`.
                 let is_told_now = matches!(ticket.cause, Cause::Command | Cause::Order);
                 if is_told_now && !self.has_room_for_missed(key, &joined, &ticket) {
                     self.channels.take_back(channel, key, id, slot);
                     return match ticket.cause {
                         Cause::Command => self.deny(key, request, &Denied::TooMany),
-                        // It is not told of what it does not get, so it comes back for it.
+                        // It reconnects for the missed publications.
                         Cause::Order | Cause::Connect | Cause::Token => {
                             self.channels.dismiss(key, Dismissed::TooMany);
                         }
@@ -142,7 +144,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Tells of a subscription that its home refused.
+    /// Reports a subscription that its home refused.
     pub(in crate::shard) fn not_entered(
         &mut self,
         channel: &Arc<str>,
@@ -157,13 +159,13 @@ impl<W: World> Clients<W> {
             Some(Cause::Connect | Cause::Token) if denied == Denied::TooMany => {
                 self.channels.close(key, CloseReason::Memory);
             }
-            // Not without a word: it would wait for ever for what this channel brings.
+            // Not silently: it would wait forever for publications of this channel.
             Some(Cause::Connect | Cause::Token) => self.channels.dismiss(key, Dismissed::Internal),
             Some(Cause::Order) => {}
         }
     }
 
-    /// Tells a Centrifuge client that it is subscribed.
+    /// Tells a client that it is subscribed.
     pub(in crate::shard) fn welcome(
         &mut self,
         key: Key,
@@ -180,7 +182,7 @@ impl<W: World> Clients<W> {
             Cause::Command => self.answer(key, request, &Reply::Entered(told)),
             Cause::Order => {
                 self.channels.tell(key, &News::Entered(told));
-                // Before anything that is published from now on.
+                // Before all later publications.
                 for publication in &joined.publications {
                     self.channels
                         .tell(key, &News::Published { publication, takes_deltas: ticket.takes_deltas });
@@ -193,23 +195,23 @@ impl<W: World> Clients<W> {
         self.channels.carry.arm(key);
     }
 
-    /// Ends a subscription, if there is one, because its client said so.
+    /// Ends a subscription, if there is one, by the client's command.
     pub(in crate::shard) fn unsubscribe(&mut self, key: Key, channel: &str) {
         self.withdraw(key, channel);
     }
 
-    /// Ends a subscription, if there is one, because the server says so, and tells its client.
+    /// Ends a subscription, if there is one, by the server, and tells its client.
     pub(in crate::shard) fn end_by_server(&mut self, key: Key, channel: &str, why: Ended<'_>) {
         if self.withdraw(key, channel) {
             self.channels.tell(key, &News::Ended { channel, why });
         }
     }
 
-    /// Ends a subscription in whatever phase it is; whether there was one. A command that waits for its beginning is answered
-    /// as if it had begun.
+    /// Ends a subscription in any phase; returns whether there was one. A command that waits for its beginning is
+    /// answered as if it had begun.
     pub(in crate::shard) fn withdraw(&mut self, key: Key, channel: &str) -> bool {
         let Some(conn) = self.channels.carry.conns.entry_mut(key) else { return false };
-        // One that outsiders were asked about: nobody waits for what they say any more.
+        // A subscription with a question outside: the answer is ignored.
         let asked = conn.client.as_mut();
         let asked = asked.and_then(|client| client.answer_otherwise(channel));
         let slot = self.channels.local.channel_id(channel).and_then(|id| conn.slot_of(id));
@@ -224,7 +226,7 @@ impl<W: World> Clients<W> {
             Some(SubState::Active(_)) | None => None,
         });
         if let Some(request) = waiting.filter(|&request| request != 0) {
-            // Nobody waits for the answer any more, but the client waits for one.
+            // The home's answer is ignored, but the client needs one.
             self.answer(key, request, &Reply::Entered(Entered { channel, ..Entered::default() }));
         }
         is_there

@@ -1,4 +1,4 @@
-//! What ends by itself: connections and subscriptions with a term, and what a new token or the application says of them.
+//! Expiry of connections and subscriptions, and their renewal by new tokens or the application.
 
 use std::sync::Arc;
 
@@ -11,17 +11,18 @@ use crate::shard::carry::client::{Client, Pending, is_over, is_past, ttl_s};
 use crate::shard::options::EndDelays;
 use crate::shard::outside::{Credentials, Grant, Question, Rejected};
 
-/// After how long a refresh hook that failed is asked again.
+/// Time after which a failed refresh hook is asked again, in seconds.
 const REFRESH_AGAIN_S: u64 = 10;
 
-/// Whether a hook that says this has failed, and is asked again. What the application says by an error of its own stands.
+/// Whether this error of a hook is a failure, after which it is asked again. An error of the application's own is
+/// final.
 fn may_be_asked_again(denied: &Denied) -> bool {
     denied.is_temporary() && !matches!(denied, Denied::Custom { .. })
 }
 
 impl<W: World> Clients<W> {
-    /// A new token, of command `id`, or, where that is 0, the refresh hook's word. `is_overtaken`: an order has since said when
-    /// the connection ends.
+    /// Handles a new token of command `id`, or, if that is 0, the answer of the refresh hook. `is_overtaken`: an
+    /// order has set the expiry since.
     pub(in crate::shard) fn refreshed(
         &mut self,
         key: Key,
@@ -33,14 +34,14 @@ impl<W: World> Clients<W> {
         let unix_ms = carry.now().unix_ms;
         let Some(client) = carry.client_or_new(key) else { return };
         if id == 0 && !client.is_refreshing {
-            // The hook was asked before an order said when the connection ends.
+            // The hook was asked before an order set the expiry.
             return;
         }
         client.is_refreshing = false;
         let by_hook = client.refreshes_by_hook;
         let credentials = match outcome {
             Ok(credentials) => credentials,
-            // While the hook fails, nobody is closed for it: it is asked again.
+            // No connection is closed while the hook fails: it is asked again.
             Err(Rejected::Denied(denied)) if id == 0 && may_be_asked_again(&denied) => {
                 client.expire_at_s = unix_ms / 1000 + REFRESH_AGAIN_S;
                 return self.channels.carry.arm(key);
@@ -48,7 +49,7 @@ impl<W: World> Clients<W> {
             Err(Rejected::Denied(denied)) if id == 0 && !matches!(denied, Denied::Custom { .. }) => {
                 return self.dismiss_by_word(key, Dismissed::Expired);
             }
-            // It may come back with a new token; an error would have the official clients give up.
+            // The client may reconnect with a new token; after an error the official clients would give up.
             Err(Rejected::TokenExpired) => return self.dismiss_by_word(key, Dismissed::Expired),
             Err(rejected) => return self.reject(key, id, rejected),
         };
@@ -70,7 +71,7 @@ impl<W: World> Clients<W> {
             client.expire_at_s = credentials.expire_at_s;
         }
         if !by_hook || credentials.caps.is_some() {
-            // What the new token does not allow any more is over.
+            // Permissions that the new token no longer gives end.
             client.caps = credentials.caps;
         }
         if !credentials.meta.is_empty() {
@@ -84,7 +85,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Something of the client may have ended: the connection, or some of its subscriptions.
+    /// Handles the expiry of the connection or of subscriptions.
     pub(in crate::shard) fn expire_client(&mut self, key: Key) {
         let carry = &mut self.channels.carry;
         let unix_ms = carry.now().unix_ms;
@@ -120,7 +121,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Asks the application about a subscription that ends.
+    /// Asks the application to renew a subscription.
     fn ask_sub_refresh(&mut self, key: Key, id: ChannelId, channel: &Arc<str>) {
         let question = Question::SubRefresh { who: self.who(key), channel: channel.to_string() };
         let number = self.questions.next();
@@ -132,7 +133,8 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// A new token of a subscription. `is_over`: that has ended meanwhile, and the token is not for another one.
+    /// Handles a new token of a subscription. `is_over`: the subscription has ended, and the token is not for a later
+    /// one.
     pub(in crate::shard) fn sub_refreshed(
         &mut self,
         key: Key,
@@ -160,7 +162,7 @@ impl<W: World> Clients<W> {
         self.answer(key, id, &Reply::RenewedIn { ttl_s: ttl_s(expire_at_s, unix_ms) });
     }
 
-    /// What the application says of a subscription that ends. While it cannot say, it is asked again.
+    /// Handles the application's answer about an expiring subscription. If the hook failed, it is asked again.
     pub(in crate::shard) fn hook_refreshed(
         &mut self,
         key: Key,
@@ -197,12 +199,12 @@ impl<W: World> Clients<W> {
         self.channels.carry.arm(key);
     }
 
-    /// Ends a subscription whose time is over.
+    /// Ends an expired subscription.
     pub(in crate::shard) fn subscription_expired(&mut self, key: Key, channel: &str) {
         let at = self.channels.local.channel_id(channel);
         let detail = at.and_then(|at| self.channels.carry.client(key)?.detail(at));
         if detail.is_some_and(|detail| detail.is_server_side) {
-            // Nothing else brings it back: the client cannot subscribe to it.
+            // The client cannot subscribe to it again by itself.
             return self.dismiss_by_word(key, Dismissed::SubscriptionExpired);
         }
         self.end_by_server(key, channel, Ended::Expired);

@@ -1,8 +1,8 @@
-//! Subscriptions that a client has from the start: those that its token, a hook or the configuration gives it, and those
-//! that it asks for in its connect command.
+//! Subscriptions that begin with the connection: those given by the token, a hook or the configuration, and those
+//! requested in the connect command.
 //!
-//! A client that asks is a unidirectional one, which has no other way, or one that comes back and names what it had. It gets
-//! what it could subscribe to by a command; the rest is passed over.
+//! Unidirectional clients, which have no other way, and clients that reconnect request subscriptions there. A client
+//! gets those to which it could subscribe by a command; the others are ignored.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use crate::shard::mailbox::Cause;
 use crate::shard::outside::Grant;
 
 impl<W: World> Clients<W> {
-    /// Those that are given to the client.
+    /// The subscriptions given to the client.
     ///
     /// # Errors
-    /// When one of the channels cannot be: its namespace is not known.
+    /// When a channel's namespace does not exist.
     pub(in crate::shard) fn given_from_start(
         &self,
         user: &str,
@@ -31,7 +31,7 @@ impl<W: World> Clients<W> {
         let is_personal = self.policy.subscribe_to_user_personal_channel && !user.is_empty();
         let personal = is_personal.then(|| self.personal_channel(user));
         let cause = if witness == Witness::Token { Cause::Token } else { Cause::Connect };
-        // A channel without a name is none.
+        // A channel without a name is ignored.
         let is_other = |channel: &String| !channel.is_empty() && Some(channel) != personal.as_ref();
         let told = channels.into_iter().filter(|(channel, _)| is_other(channel));
         told.map(|(channel, grant)| (channel, grant, cause))
@@ -43,11 +43,11 @@ impl<W: World> Clients<W> {
             .collect()
     }
 
-    /// Those that are given, and those that the client asks for and may have. Where the application let the client in, it
-    /// has heard what was asked for, and its word is the last.
+    /// The given subscriptions, and the requested ones that are allowed. If the application admitted the client, it
+    /// knows the requested channels, and its answer is final.
     ///
     /// # Errors
-    /// How to part with a client that asks for a channel that cannot be.
+    /// The disconnect of a client that requests a channel that does not exist.
     pub(in crate::shard) fn asked_from_start(
         &self,
         key: Key,
@@ -62,7 +62,7 @@ impl<W: World> Clients<W> {
             let options = self.options(&ask.channel).map_err(|_| Dismissed::BadRequest)?;
             let is_had = firsts.iter().any(|first| first.channel == ask.channel);
             if !is_had && self.may_from_start(key, &ask.channel, &options) {
-                // Here already: a command may name thousands, each of which is compared with those before it.
+                // Checked here: a command may name thousands, each of which is compared with the previous ones.
                 if firsts.len() >= carry.limits.channels_per_connection_max {
                     carry.counters.limited_subscriptions.add(1);
                     return Err(Dismissed::ChannelLimit);
@@ -74,20 +74,20 @@ impl<W: World> Clients<W> {
         Ok(firsts)
     }
 
-    /// Whether the client could subscribe to the channel by a command, without anyone being asked.
+    /// Whether the client could subscribe to the channel by a command, without a question outside.
     fn may_from_start(&self, key: Key, channel: &str, options: &ChannelOptions) -> bool {
         self.namespaces.takes_name(channel, options)
             && (!options.subscribe_proxy_enabled || self.allows_user(key, channel).is_some())
             && self.may(key, channel, options, Ability::Subscribe)
     }
 
-    /// What the connect command says of channels.
+    /// The channels in the connect command.
     fn asks(&self, key: Key) -> &[Enter] {
         let connecting = self.channels.carry.client(key).and_then(|client| client.connecting.as_ref());
         connecting.map_or(&[], |connecting| &connecting.ask.enters)
     }
 
-    /// Asks the homes; the connect command is answered when the last of them has.
+    /// Asks the homes; the connect command is answered after the last answer.
     pub(in crate::shard) fn enter_from_start(&mut self, key: Key, firsts: Vec<First>) {
         let positions: Vec<Option<Position>> = firsts
             .iter()
@@ -96,7 +96,7 @@ impl<W: World> Clients<W> {
                 self.asks(key).iter().find(has)?.since.clone()
             })
             .collect();
-        // Counted before the first is asked for: an answer may come at once.
+        // Counted before the first question: an answer may come at once.
         let Some(connecting) = self.connecting_mut(key) else { return };
         connecting.waiting_count = 1;
         for (First { channel, options, grant, cause }, since) in firsts.into_iter().zip(positions) {
@@ -114,7 +114,7 @@ impl<W: World> Clients<W> {
         self.one_less_to_wait_for(key, None);
     }
 
-    /// Whether a new token gives other channels than the one before: then the client has to connect anew.
+    /// Whether a new token gives other channels than the previous one: then the client must reconnect.
     pub(in crate::shard) fn is_given_otherwise(&self, key: Key, channels: &[(String, Grant)]) -> bool {
         let mut named = channels.iter().filter(|(channel, _)| !channel.is_empty());
         let is_new = named.any(|(channel, _)| !self.is_subscribed(key, channel));
@@ -126,7 +126,7 @@ impl<W: World> Clients<W> {
                 .any(|detail| is_gone(self.channels.local.name(detail.channel)))
     }
 
-    /// The channel that is the user's own.
+    /// The personal channel of a user.
     fn personal_channel(&self, user: &str) -> String {
         let namespace = &self.policy.personal_channel_namespace;
         let boundary = if namespace.is_empty() { "" } else { &self.namespaces.namespace_boundary };

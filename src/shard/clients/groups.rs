@@ -1,4 +1,5 @@
-//! Channels that the server's own code enters: handlers of raw connections, which say themselves who may be in a group.
+//! Channels that the server's own code enters: handlers of raw connections, which decide about their groups
+//! themselves.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::hub::words::Reply;
 use crate::shard::World;
 
 impl<W: World> Clients<W> {
-    /// Enters a connection into a channel because its handler says so: nobody else is asked, and nobody told.
+    /// Subscribes a connection to a channel for its handler, without permissions or notifications.
     pub(in crate::shard) fn enter_trusted(&mut self, key: Key, channel: &Arc<str>) {
         let outcome = self.channels.has_room_for(key, channel).and_then(|()| self.options(channel));
         let options = match outcome {
@@ -28,15 +29,15 @@ impl<W: World> Clients<W> {
         self.channels.enter(key, channel, &options, 0, Box::new(joining), None);
     }
 
-    /// Tells handlers which channels their connections could not enter: in the turn after, since a handler may ask for another
-    /// one at once, for ever.
+    /// Tells handlers which channels their connections could not enter: in the next turn, since a handler may try
+    /// another one each time, without end.
     pub(in crate::shard) fn tell_refused_joins(&mut self) {
         for (key, channel, denied) in std::mem::take(&mut self.refused_joins) {
             self.tell_trusted(key, &Reply::NotEntered { channel: &channel, denied: &denied });
         }
     }
 
-    /// Tells a handler what became of what it asked.
+    /// Tells a handler the result of its request.
     pub(in crate::shard) fn tell_trusted(&mut self, key: Key, reply: &Reply<'_>) {
         self.tell_handler(key, |session, handler, cx| session.reply(0, reply, handler, cx));
     }

@@ -1,8 +1,8 @@
-//! Headers for hooks: what of a request and of a connect command is kept for them, and whose word it is.
+//! Headers for hooks: which headers of a request and of a connect command are kept, and their sources.
 //!
-//! What a request says and what a client says in its connect command never mix: a proxy can set or take out the headers
-//! of a request, and cannot reach those of a command. Which of both a hook is sent is its own configuration's to say.
-//! Addresses are neither's word: see `tell_address` in [`crate::shard::carry::layers`].
+//! Headers of a request and headers that a client sets in its connect command are kept apart: a proxy can set or
+//! remove headers of a request, but not those of a command. Each hook's configuration selects from both. Addresses
+//! come from neither: see `tell_address` in [`crate::shard::carry::layers`].
 
 use super::Clients;
 use crate::base::slots::Key;
@@ -10,7 +10,8 @@ use crate::shard::World;
 use crate::shard::outside::Headers;
 
 impl<W: World> Clients<W> {
-    /// Headers for the connect hook: those of the request, and those of the command that some hook takes from there.
+    /// The headers for the connect hook: those of the request, and those of the command that hooks are configured to
+    /// receive.
     pub(in crate::shard) fn headers_of(
         &mut self,
         key: Key,
@@ -28,7 +29,7 @@ impl<W: World> Clients<W> {
                 self.note_unused(&name);
                 continue;
             }
-            // The last of a name counts, as in the JSON that it comes from.
+            // The last value of a name counts, as in JSON.
             match emulated.iter_mut().find(|(had, _)| *had == name) {
                 Some((_, had)) => had.clone_from(value),
                 None => emulated.push((name, value.clone())),
@@ -37,7 +38,7 @@ impl<W: World> Clients<W> {
         Headers { request, emulated }
     }
 
-    /// Says, once, that a client's header goes nowhere although a hook has its name among `http_headers`.
+    /// Logs, once, that a client's header is not passed on although its name is in some hook's `http_headers`.
     fn note_unused(&mut self, name: &String) {
         if !self.has_told_unused_header && self.channels.carry.settings.endpoints.kept_headers.contains(name)
         {
@@ -50,7 +51,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Keeps what hooks want to be told later.
+    /// Keeps the headers for later hooks.
     pub(in crate::shard) fn keep_headers(&mut self, key: Key, headers: &Headers) {
         let carry = &mut self.channels.carry;
         let endpoints = &carry.settings.endpoints;
@@ -60,7 +61,7 @@ impl<W: World> Clients<W> {
         let request = lasting(&headers.request, &endpoints.lasting_headers);
         let emulated = lasting(&headers.emulated, &endpoints.lasting_emulated_headers);
         if request.is_empty() && emulated.is_empty() {
-            // A connect command that was refused may have had some.
+            // An earlier connect command that was refused may have had some.
             if let Some(client) = carry.client_mut(key) {
                 client.headers = None;
             }

@@ -1,4 +1,4 @@
-//! What is known of a client, looked up: for its commands, for hooks, and as others see it.
+//! Properties of a client, for its commands, for hooks, and for other clients.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::shard::carry::client::Client;
 use crate::shard::outside::Who;
 
 impl<W: World> Clients<W> {
-    /// Who the client is, as others see it. Kept from then on, where `is_kept`.
+    /// The client's information for others. Stored for later use if `is_kept`.
     pub(in crate::shard) fn info_of(&mut self, key: Key, is_kept: bool) -> Arc<ClientInfo> {
         let carry = &mut self.channels.carry;
         if let Some(info) = carry.client(key).and_then(|client| client.info.as_ref()) {
@@ -27,7 +27,7 @@ impl<W: World> Clients<W> {
         info
     }
 
-    /// Others see a client by other information from now on, in all of its channels; empty for what they see now.
+    /// Changes a client's information for others in all of its channels; empty for no change.
     pub(in crate::shard) fn inform(&mut self, key: Key, conn_info: Payload) {
         if conn_info.is_empty() {
             return;
@@ -50,7 +50,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Others in a channel see a client by other information of its subscription from now on; empty for none.
+    /// Changes the information of a client's subscription for others in the channel; empty for none.
     pub(in crate::shard) fn inform_in(&mut self, key: Key, channel: ChannelId, chan_info: Payload) {
         let all = self.info_of(key, true);
         let own =
@@ -62,7 +62,7 @@ impl<W: World> Clients<W> {
         self.channels.tell_informed(key, channel, &own.unwrap_or(all), false);
     }
 
-    /// Who asks, as hooks are told.
+    /// The client's properties for a hook.
     pub(in crate::shard) fn who(&self, key: Key) -> Who {
         let carry = &self.channels.carry;
         let session = carry.conns.entry(key).map(|conn| &conn.session);
@@ -79,7 +79,8 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Tells the application which of this shard's channels were occupied and vacated in this turn.
+    /// Reports to the application which of this shard's channels got their first subscriber or lost their last in
+    /// this turn.
     pub(in crate::shard) fn tell_states(&mut self) {
         let states = self.channels.home.take_states();
         if !states.is_empty() {

@@ -1,8 +1,8 @@
 //! Clients: their identity, commands and permissions, and the server's orders about them.
 //!
 //! * In and out of sessions: `speak`; `emulate` brings commands that came by POST.
-//! * Commands: `command`, `connect`, `from_start` (subscriptions that come with the connection), `subscribing`, `waiting`;
-//!   `leaving` completes them when a client closes; `groups` serves handlers of raw endpoints.
+//! * Commands: `command`, `connect`, `from_start` (subscriptions that come with the connection), `subscribing`,
+//!   `waiting`; `leaving` completes them when a client closes; `groups` serves handlers of raw endpoints.
 //! * Permissions: `permits` (in a channel), `terms` (of a subscription), `expiry`.
 //! * Properties of a client: `known`, `headers` (for hooks), `users` (connections per user).
 //! * Answers: `answers` and `entering` (from homes), `verdict` (from tokens and hooks). `orders`: the server API.
@@ -50,19 +50,19 @@ pub(in crate::shard) struct Clients<W: World> {
     pub(in crate::shard) rates: Rates,
     /// Names of programs by which clients are counted.
     pub(in crate::shard) client_names: Arc<[String]>,
-    /// Whether users are counted though they have no limit.
+    /// Whether users are counted even without a limit.
     pub(in crate::shard) counts_users: bool,
-    /// Clients that connect: in this shard, and from each address.
+    /// Recent connects: in this shard, and by address.
     pub(in crate::shard) connects: Connects,
-    /// The users whose home is here.
+    /// The users whose home is this shard.
     pub(in crate::shard) users: Users,
-    /// Numbers for what outsiders are asked about clients' commands.
+    /// Numbers of questions outside about clients' commands.
     pub(in crate::shard) questions: Questions,
-    /// Seconds between heartbeats, as told to clients; 0 when there are none.
+    /// Seconds between heartbeats, as sent to clients; 0 for no heartbeats.
     pub(in crate::shard) ping_s: u32,
-    /// Groups that raw connections could not join, told in the next turn.
+    /// Groups that raw connections could not join, reported in the next turn.
     pub(in crate::shard) refused_joins: Vec<(Key, Arc<str>, Denied)>,
-    /// The log has a line on clients' headers that go nowhere.
+    /// Whether the log has the line about unused headers of clients.
     pub(in crate::shard) has_told_unused_header: bool,
 }
 
@@ -85,7 +85,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Goes by other options from now on, and asks somebody else.
+    /// Replaces the options and the port for questions.
     pub(in crate::shard) fn renew(&mut self, options: &Options, outside: &Arc<dyn Outside>) {
         self.policy.clone_from(&options.client);
         self.rates.clone_from(&options.rates);

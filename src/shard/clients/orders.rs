@@ -1,13 +1,14 @@
-//! What the server's API does to connections: each shard looks through its own for those that are meant.
+//! Orders of the server API to connections: each shard searches its own connections for the target.
 //!
-//! No index of users is kept: it would cost every idle connection memory for what is done rarely. An order looks at all
+//! There is no index of users: it would cost every idle connection memory for a rare operation. An order searches all
 //! connections of the shard once.
 //!
-//! An order holds for what is still being asked as for what is there. A connection is meant as soon as its user is known;
-//! while its connect command is not answered, whatever does not end it waits for the reply, so that the client hears of
-//! things in their order. A subscription that a hook, a token or a home is asked about is ended like one that has begun, and
-//! one that the server wants does not wait for anybody's word. What is asked about the end of a connection does not undo a
-//! later order. Left out: a connection whose user is not known yet, which is for whoever lets it in.
+//! Orders apply to pending subscriptions and questions, too. A connection is a target as soon as its user is known;
+//! while its connect command has no answer, orders that do not end the connection wait for the reply, so that the
+//! client gets messages in order. A subscription that waits for a hook, a token or a home is ended like an active
+//! one, and one that the server starts waits for no decision. A pending question about the connection's expiry does
+//! not undo a later order. Left out: a connection whose user is not known yet; the code that admits it must apply the
+//! order.
 
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ impl<W: World> Clients<W> {
                 Some(waiting) => waiting.push(Arc::clone(order)),
                 None => {
                     self.carry_out(key, order);
-                    // A subscription that they waited for may be over.
+                    // A subscription that they waited for may have ended.
                     self.resume_waiting(key);
                 }
             }
@@ -45,12 +46,12 @@ impl<W: World> Clients<W> {
         self.channels.carry.post.carried_out(Arc::clone(order));
     }
 
-    /// Where orders wait for the answer to a connect command, if its user is known and it is not answered.
+    /// The orders that wait for the answer to a connect command, if its user is known and it has no answer.
     fn orders_waiting(&mut self, key: Key) -> Option<&mut Vec<Arc<Order>>> {
         self.connecting_mut(key)?.orders.as_mut()
     }
 
-    /// Carries out what waited for the answer to a connect command, and to the commands behind it.
+    /// Carries out orders that waited for the answers to a connect command and to commands after it.
     pub(in crate::shard) fn carry_out_waiting(&mut self, key: Key, orders: Vec<Arc<Order>>) {
         for order in orders {
             if self.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
@@ -78,7 +79,7 @@ impl<W: World> Clients<W> {
     fn carry_out(&mut self, key: Key, order: &Arc<Order>) {
         let unix_ms = self.channels.carry.now().unix_ms;
         match &order.deed {
-            // A subscription that would be over changes nothing.
+            // A subscription that has expired already changes nothing.
             Deed::Subscribe { grant, .. } if is_over(grant.expire_at_s, 0, unix_ms) => {}
             Deed::Subscribe { channel, options, grant } => {
                 if !self.subscribe_by_order(key, channel, options, grant)
@@ -113,19 +114,19 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Ends a subscription, or takes back what would become one, and tells the client if there was any.
+    /// Ends an active or pending subscription, and tells the client if there was one.
     fn unsubscribe_by_order(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
         self.channels.deliver_before(key, Some(channel));
-        // Also the commands that wait: their client hears of it in their turn.
+        // Includes waiting commands: their client learns of it in their turn.
         self.withdraw_waiting(key, channel, code, reason);
         if self.withdraw(key, channel) {
             self.channels.tell(key, &News::Ended { channel, why: Ended::Ordered { code, reason } });
         }
     }
 
-    /// Subscribes a connection, or goes on with its subscription on other terms; false when the home has yet to say whether there
-    /// is one. Where the client has asked for the same, the order stands in place of the word of whoever was asked about that:
-    /// the command is answered by it.
+    /// Subscribes a connection, or changes its subscription; returns false when the home has not answered about an
+    /// earlier request. If the client has requested the same and a decision is pending, the order replaces the
+    /// decision and answers the command.
     fn subscribe_by_order(
         &mut self,
         key: Key,
@@ -139,7 +140,7 @@ impl<W: World> Clients<W> {
             if self.is_subscribed(key, channel) {
                 return true;
             }
-            // The client has asked for what it cannot have.
+            // The client has requested a subscription that it cannot have.
         } else if self.is_subscribed(key, channel) && self.channels.active_slot(key, channel).is_none() {
             return false;
         }
@@ -147,7 +148,7 @@ impl<W: World> Clients<W> {
         true
     }
 
-    /// A home has answered whether a client is subscribed: the orders that waited for that are carried out.
+    /// Carries out orders that waited for a home's answer about this channel.
     pub(in crate::shard) fn carry_out_late(&mut self, key: Key, channel: &str) {
         let Some(client) = self.channels.carry.client_mut(key) else { return };
         let late = |order: &mut Arc<Order>| order.subscribes_to(channel);
@@ -160,7 +161,7 @@ impl<W: World> Clients<W> {
     }
 }
 
-/// Whether connections end with it; then nothing has to be told before.
+/// Whether it ends connections; then no answers have to be sent before.
 fn ends_connections(deed: &Deed) -> bool {
     match deed {
         Deed::Disconnect { .. } | Deed::Refresh { expired: true, .. } => true,

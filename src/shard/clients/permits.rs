@@ -1,4 +1,4 @@
-//! What a client may do in a channel, by the channel's options and what is known of the client.
+//! Permissions of a client in a channel, by the channel's options and the client's properties.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::shard::World;
 use crate::shard::carry::client::{Ability, Client};
 
 impl<W: World> Clients<W> {
-    /// The options of a channel; an error that says why there are none.
+    /// The options of a channel, or the error for a missing namespace.
     pub(in crate::shard) fn options(&self, channel: &str) -> Result<Arc<ChannelOptions>, Denied> {
         self.namespaces.resolve(channel).map(Arc::clone).ok_or(Denied::UnknownChannel)
     }
 
-    /// The options of a channel that a client's command names; an error when there is no such namespace, or it does not
-    /// take the name. The log has the reason for the latter.
+    /// The options of a channel in a client's command; an error when the namespace does not exist, or does not accept
+    /// the name. The log has the reason for the latter.
     pub(in crate::shard) fn options_for_client(
         &self,
         key: Key,
@@ -39,7 +39,7 @@ impl<W: World> Clients<W> {
         Err(Denied::BadRequest)
     }
 
-    /// Whether the client may do this in a channel.
+    /// Whether the client has this permission in a channel.
     pub(in crate::shard) fn may(
         &self,
         key: Key,
@@ -59,7 +59,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Whether the client may do this in a channel once it is subscribed, which it is about to be.
+    /// Whether the client has this permission in a channel once it is subscribed, which it is about to be.
     pub(in crate::shard) fn may_then(
         &self,
         key: Key,
@@ -76,7 +76,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Whether a channel that is for certain users is for this one; `None` when it is for anyone.
+    /// Whether a channel for certain users is for this one; `None` when it is for all.
     pub(in crate::shard) fn allows_user(&self, key: Key, channel: &str) -> Option<bool> {
         self.namespaces.allows_user(channel, self.channels.carry.client(key).map_or("", Client::user))
     }

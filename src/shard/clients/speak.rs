@@ -1,4 +1,4 @@
-//! The way into and out of every session: what it is told, what it answers, and what it asks for, carried out.
+//! The interface to every session: replies and news for it, and the execution of its actions.
 
 use super::Clients;
 use crate::base::slots::Key;
@@ -8,12 +8,12 @@ use crate::shard::World;
 use crate::shard::carry::conn::Stage;
 
 impl<W: World> Clients<W> {
-    /// Carries out what the session asked for.
+    /// Carries out the session's actions.
     pub(in crate::shard) fn act(&mut self, key: Key) {
-        // An answer may ask for more; those actions come behind.
+        // An answer may cause further actions, which come after these.
         while !self.channels.carry.actions.is_empty() {
             for action in std::mem::take(&mut self.channels.carry.actions) {
-                // What stands behind something that ended the connection is said by nobody.
+                // Actions after one that ended the connection are dropped.
                 if self.channels.carry.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
                     return self.channels.carry.actions.clear();
                 }
@@ -35,7 +35,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Lets the session answer outside of its own input: what it sends is queued for the end of the turn. `None` when the
+    /// Calls the session outside of its own input: its output is queued for the end of the turn. `None` when the
     /// connection is gone.
     pub(in crate::shard) fn with_answer<R>(
         &mut self,
@@ -43,7 +43,7 @@ impl<W: World> Clients<W> {
         call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let carry = &mut self.channels.carry;
-        // Called in the middle of `act`, too: what is asked for here must not overtake what waits there.
+        // Also called within `act`: new actions must not overtake the waiting ones.
         let waiting = std::mem::take(&mut carry.actions);
         let result = carry.with_session(key, call);
         if result.is_some() {
@@ -55,7 +55,7 @@ impl<W: World> Clients<W> {
         result
     }
 
-    /// Tells a client what became of what it asked.
+    /// Sends a client the result of a command.
     pub(in crate::shard) fn answer(&mut self, key: Key, id: u32, reply: &Reply<'_>) {
         let outcome = self.with_answer(key, |session, handler, cx| session.reply(id, reply, handler, cx));
         if let Some(Err(reason)) = outcome {
@@ -63,18 +63,18 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Tells a client that what it asked failed.
+    /// Sends a client an error for a command.
     pub(in crate::shard) fn deny(&mut self, key: Key, id: u32, denied: &Denied) {
         self.with_answer(key, |session, _, cx| session.deny(id, denied, cx));
     }
 
-    /// Tells a client that its command is a bad request, and the log what is wrong with it.
+    /// Sends a client the error for a bad request, and logs the detail.
     pub(in crate::shard) fn deny_bad_request(&mut self, key: Key, id: u32, detail: &str) {
         self.channels.carry.note_bad_request(key, id, detail);
         self.deny(key, id, &Denied::BadRequest);
     }
 
-    /// Calls a raw connection's handler, which may send what its client did not ask for: within the limit of the outbox.
+    /// Calls a raw connection's handler, which may send unsolicited data: the limit of the outbox applies.
     pub(in crate::shard) fn tell_handler(
         &mut self,
         key: Key,

@@ -13,7 +13,7 @@ use crate::shard::mailbox::Cause;
 use crate::shard::outside::{Grant, Hook, Question, Token};
 
 impl<W: World> Clients<W> {
-    /// The subscribe command: what may be decided here is, the rest is asked outside.
+    /// Handles the subscribe command: decides if possible, otherwise asks outside.
     pub(in crate::shard) fn subscribe_command(&mut self, key: Key, id: u32, ask: Box<Enter>) {
         if self.channels.carry.is_trusted(key) {
             return self.enter_trusted(key, &ask.channel);
@@ -28,7 +28,8 @@ impl<W: World> Clients<W> {
         if !ask.token.is_empty() {
             return self.subscribe_with_token(key, id, ask);
         }
-        // The name goes before the application: what needs a token needs one, and what is for certain users is for those.
+        // The rules for names come before the application: private channels need a token, channels for certain users
+        // are limited to those.
         let is_open =
             !self.namespaces.is_private(&ask.channel) && self.allows_user(key, &ask.channel).is_none();
         if is_open && options.subscribe_proxy_enabled {
@@ -40,7 +41,7 @@ impl<W: World> Clients<W> {
         self.enter_asked(key, id, *ask, &options, Grant::default());
     }
 
-    /// The token decides, in place of the channel's options.
+    /// Lets the token decide, in place of the channel's options.
     pub(in crate::shard) fn subscribe_with_token(&mut self, key: Key, id: u32, ask: Box<Enter>) {
         let now_s = self.channels.carry.now().unix_ms / 1000;
         let now = self.outside.verify_now(&Token::Subscription(&ask.token), now_s);
@@ -52,7 +53,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// The application decides, in place of the channel's options.
+    /// Lets the application decide, in place of the channel's options.
     pub(in crate::shard) fn ask_to_subscribe(&mut self, key: Key, id: u32, ask: Box<Enter>) {
         if !self.outside.has_hook(Hook::Subscribe) {
             return self.deny(key, id, &Denied::NotAvailable);
@@ -65,7 +66,7 @@ impl<W: World> Clients<W> {
         self.ask_outside(key, question, Pending::Subscribe { id, ask });
     }
 
-    /// A subscription that a token or a hook allows.
+    /// Starts a subscription that a token or a hook allows.
     pub(in crate::shard) fn subscribe_granted(&mut self, key: Key, id: u32, ask: Enter, grant: Grant) {
         let is_token = !ask.token.is_empty();
         if is_token && !self.is_for(key, &ask.channel, &grant) {
@@ -77,7 +78,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Enters a client into a channel that it asked for.
+    /// Subscribes a client to a requested channel.
     pub(in crate::shard) fn enter_asked(
         &mut self,
         key: Key,

@@ -1,5 +1,5 @@
-//! On which terms a client enters a channel: what it asked for, what the channel's options allow, and what its token, a
-//! hook or the server's API says otherwise.
+//! The terms of a subscription: the request, limited by the channel's options, and changed by a token, a hook or the
+//! server API.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use crate::shard::carry::client::Ability;
 use crate::shard::mailbox::{Cause, Ticket};
 use crate::shard::outside::{Grant, Hook, Overrides};
 
-/// What a subscriber is told beside publications.
+/// The kinds of data that a subscriber gets beside publications.
 struct Told {
-    /// What it missed, when it comes back.
+    /// Missed publications after a reconnect.
     recoverable: bool,
-    /// Its place in the stream.
+    /// Its position in the stream.
     positioned: bool,
-    /// Who comes and goes.
+    /// Joins and leaves.
     hears_joins: bool,
 }
 
 impl<W: World> Clients<W> {
-    /// What the home and the shard have to know of a subscription. `ask`: none for what the server subscribes.
+    /// The data about a subscription for the home and for the shard. `ask`: empty if the server subscribes.
     pub(in crate::shard) fn terms(
         &mut self,
         key: Key,
@@ -39,7 +39,7 @@ impl<W: World> Clients<W> {
         let Grant { info: chan_info, expire_at_s, data, overrides, .. } = grant;
         let ask = ask.unwrap_or_default();
         let Told { recoverable, positioned, hears_joins } = self.told(key, options, &overrides, &ask);
-        // A delta is to the publication before, which a filter may have kept back.
+        // A delta refers to the previous publication, which a filter may have removed.
         let takes_deltas =
             positioned && options.allows_fossil_delta && ask.takes_deltas && ask.filter.is_none();
         let in_presence = overrides.presence.unwrap_or(options.presence);
@@ -55,7 +55,7 @@ impl<W: World> Clients<W> {
         });
         let is_given_latest = recoverable && options.auto_cache_recover && options.is_cache_recovery;
         let since = since.or_else(|| is_given_latest.then(Position::default));
-        // Also where nothing can be recovered: who hears of no success loads its state anew.
+        // Also without recovery: a client that is told of no success reloads its state.
         let was_recovering = since.is_some();
         let joining = Joining {
             member: self.channels.carry.member(key),
@@ -71,7 +71,7 @@ impl<W: World> Clients<W> {
             recoverable,
             positioned,
             was_recovering,
-            // Of a cache there is nothing to miss but what it has.
+            // A cache contains all that can be missed.
             needs_recovery: ask.needs_recovery && recoverable && !options.is_cache_recovery,
             hears_joins,
             takes_deltas,
@@ -89,7 +89,7 @@ impl<W: World> Clients<W> {
         (Box::new(joining), Box::new(ticket))
     }
 
-    /// What the subscriber is told beside publications: what it must be, and what it asks for and may know.
+    /// The data beside publications: what is forced, and what is requested and permitted.
     fn told(&self, key: Key, options: &ChannelOptions, overrides: &Overrides, ask: &Enter) -> Told {
         let may = |ability| self.may_then(key, &ask.channel, options, ability);
         let has_history = options.history_size > 0 && options.history_ttl_ms > 0;
@@ -100,7 +100,7 @@ impl<W: World> Clients<W> {
             && (recoverable
                 || overrides.force_positioning.unwrap_or(options.force_positioning)
                 || (ask.wants_position && (options.allow_positioning || may(Ability::History))));
-        // Others may be told of by an override of their own, where the channel tells of nobody.
+        // An override may enable it for a subscription where the channel does not.
         let hears_joins = overrides.force_push_join_leave == Some(true)
             || options.join_leave
                 && (overrides.force_push_join_leave.unwrap_or(options.force_push_join_leave)
@@ -114,8 +114,8 @@ impl<W: World> Clients<W> {
         transport.is_some_and(Transport::is_uni)
     }
 
-    /// Enters a client into a channel that the server subscribes it to; whether a home was asked. Of an order, also one that is
-    /// in the channel: it is so on these terms then.
+    /// Subscribes a client on behalf of the server; returns whether a home was asked. An order also changes the terms
+    /// of an active subscription.
     pub(in crate::shard) fn enter_granted(
         &mut self,
         key: Key,
@@ -129,7 +129,7 @@ impl<W: World> Clients<W> {
         match self.channels.has_room_for(key, channel) {
             Ok(()) => {}
             Err(_) if renews => {}
-            // Not without a word: the application takes it for subscribed.
+            // Not silently: the application considers it subscribed.
             Err(Denied::Limit) if cause == Cause::Order => {
                 self.channels.dismiss(key, Dismissed::ChannelLimit);
                 return false;

@@ -1,10 +1,10 @@
-//! How many connections a user has, where the configuration asks: one limit for all shards.
+//! The number of a user's connections, if configured: one limit for all shards.
 //!
-//! Each user has a home, found by its name as a channel's is, that knows the user's connections. A connection that is let
-//! in is told to the home and waits for its answer; one that ends is told when it had been counted. So a late answer to a
-//! connection that is gone is taken back, as with subscriptions.
+//! Each user has a home, found by its name like a channel's, that counts the user's connections. A connection that is
+//! admitted is reported to the home and waits for its answer; one that ends is reported if it was counted. A late
+//! answer for a connection that is gone is undone, as with subscriptions.
 //!
-//! Nothing of this costs anything where users have no limit and metrics do not count them.
+//! Without a limit of users and without their metric, nothing of this has a cost.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use crate::shard::carry::client::First;
 use crate::shard::mailbox::{Letter, ReplyTo};
 use smallvec::SmallVec;
 
-/// The connections of the users whose home is here.
+/// The connections of the users whose home is this shard.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Users {
     members: HashMap<Arc<str>, SmallVec<[Member; 1]>>,
-    /// What names and lists cost.
+    /// Cost of names and lists.
     bytes: usize,
 }
 
 impl Users {
-    /// Counts a connection of a user, unless there are `count_max` (0: no limit).
+    /// Counts a connection of a user, unless it has `count_max` already (0: no limit).
     fn add(&mut self, user: &Arc<str>, member: Member, count_max: usize) -> bool {
         let name_bytes = heap::arc(user.len());
         let members = self.members.entry(Arc::clone(user)).or_insert_with(|| {
@@ -48,7 +48,7 @@ impl Users {
         let Some(members) = self.members.get_mut(user) else { return };
         self.bytes -= heap::spilled(members);
         members.retain(|one| *one != member);
-        // A user with many connections once must not keep their room for ever.
+        // A user that once had many connections must not keep their room.
         members.shrink_to_fit();
         self.bytes += heap::spilled(members);
         if members.is_empty() {
@@ -58,7 +58,7 @@ impl Users {
         }
     }
 
-    /// What all of it costs.
+    /// The total cost.
     pub(in crate::shard) fn bytes(&self) -> usize {
         heap::table(&self.members) + self.bytes
     }
@@ -80,7 +80,7 @@ impl Users {
 }
 
 impl<W: World> Clients<W> {
-    /// Whether the home of a user is asked before one of its connections is let in.
+    /// Whether the home of a user is asked before one of its connections is admitted.
     fn counts_users(&self) -> bool {
         self.counts_users || self.policy.user_connection_limit > 0 || self.is_single_connection()
     }
@@ -89,7 +89,7 @@ impl<W: World> Clients<W> {
         self.policy.subscribe_to_user_personal_channel && self.policy.personal_channel_single_connection
     }
 
-    /// Has the user's home count the connection, if it is to; goes on with what the connection has from the start.
+    /// Lets the user's home count the connection, if configured; continues with its first subscriptions.
     pub(in crate::shard) fn count_user(&mut self, key: Key, firsts: Vec<First>) {
         let user = self.channels.carry.client(key).map_or("", |client| client.user());
         if user.is_empty() || !self.counts_users() {
@@ -104,10 +104,10 @@ impl<W: World> Clients<W> {
         carry.post.send(home, Letter::UserCame { user, reply_to });
     }
 
-    /// To a home: a connection of this user wants to be let in.
+    /// At the home: handles a new connection of this user.
     pub(in crate::shard) fn user_came(&mut self, user: Arc<str>, reply_to: ReplyTo) {
         let member = Member { shard: reply_to.shard, conn: reply_to.conn.to_token() };
-        // Where the newest connection is the one that counts, it is never one too many.
+        // If only the newest connection stays, it is always admitted.
         let is_single = self.is_single_connection();
         let count_max = if is_single { 0 } else { self.policy.user_connection_limit };
         let is_admitted = self.users.add(&user, member, count_max);
@@ -122,7 +122,7 @@ impl<W: World> Clients<W> {
         carry.post.send(reply_to.shard, Letter::UserCounted { user, reply_to, is_admitted });
     }
 
-    /// A home's answer.
+    /// Handles a home's answer.
     pub(in crate::shard) fn user_counted(&mut self, user: &Arc<str>, reply_to: ReplyTo, is_admitted: bool) {
         let key = reply_to.conn;
         let firsts = self.connecting_mut(key).map(|connecting| std::mem::take(&mut connecting.firsts));
@@ -137,13 +137,13 @@ impl<W: World> Clients<W> {
                 self.channels.carry.counters.limited_user_connections.add(1);
                 self.channels.dismiss(key, Dismissed::ConnectionLimit);
             }
-            // It ended meanwhile, and nothing was counted that it could have told.
+            // The connection ended meanwhile, before it was counted, so its end was not reported.
             (None, true) => self.channels.tell_user_left(Arc::clone(user), key),
             (None, false) => {}
         }
     }
 
-    /// To a home: one of this user's connections is gone.
+    /// At the home: handles the end of a connection of this user.
     pub(in crate::shard) fn user_left(&mut self, user: &str, member: Member) {
         self.users.remove(user, member);
         let carry = &mut self.channels.carry;
@@ -151,7 +151,7 @@ impl<W: World> Clients<W> {
         carry.counters.users.set(self.users.count() as u64);
     }
 
-    /// The user connected anew, and may have one connection.
+    /// Ends a connection because its user has a newer one, and may have one only.
     pub(in crate::shard) fn displaced(&mut self, key: Key) {
         self.channels.dismiss(key, Dismissed::ConnectionLimit);
     }

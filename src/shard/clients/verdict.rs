@@ -1,4 +1,4 @@
-//! Answers from outside, on their way into what waits for them.
+//! Verdicts from outside, passed to the commands and renewals that wait for them.
 
 use super::Clients;
 use super::command::Spoken;
@@ -12,9 +12,10 @@ use crate::shard::carry::client::Pending;
 use crate::shard::outside::{Credentials, Grant, Rejected, Replaced, Verdict};
 
 impl<W: World> Clients<W> {
-    /// What outsiders say about the connection. What nobody waits for any more is dropped.
+    /// Handles a verdict about a connection. It is dropped if it is no longer awaited.
     ///
-    /// `id` is the number of the question, and that of the command for a connect command, of which there is one at a time.
+    /// `id` is the number of the question; for a connect command, of which there is one at a time, also the command's
+    /// number.
     pub(in crate::shard) fn verdict(&mut self, key: Key, id: u32, verdict: Verdict) {
         match verdict {
             Verdict::Connection(outcome) => {
@@ -48,7 +49,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// What was asked by the question of this number, if somebody still waits for it.
+    /// The command or renewal of this question, if it still waits.
     fn asked(&mut self, key: Key, question: u32) -> Option<Pending> {
         self.channels.carry.client_mut(key)?.take_pending(question)
     }
@@ -56,7 +57,7 @@ impl<W: World> Clients<W> {
     fn refresh_verdict(&mut self, key: Key, question: u32, outcome: Result<Box<Credentials>, Rejected>) {
         let (id, is_overtaken) = match self.asked(key, question) {
             Some(Pending::Refresh { id, is_overtaken }) => (id, is_overtaken),
-            // The hook was asked, by nobody's command.
+            // The server itself asked the hook.
             Some(_) | None => (0, false),
         };
         self.refreshed(key, id, is_overtaken, outcome);
@@ -86,13 +87,14 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// A subscription that is not to begin, or not to go on.
+    /// Handles a rejected subscription or renewal.
     fn not_granted(&mut self, key: Key, id: u32, pending: &Pending, rejected: Rejected) {
         match (pending, rejected) {
             (Pending::Subscribe { .. }, Rejected::TokenInvalid) => {
                 self.deny(key, id, &Denied::NotPermitted);
             }
-            // An error alone would have the official clients give the channel up; so they subscribe with a new token.
+            // After an error alone the official clients would give up the channel; so they are made to subscribe with
+            // a new token.
             (Pending::SubRefresh { channel, is_over: false, .. }, Rejected::TokenExpired) => {
                 self.subscription_expired(key, channel);
                 self.deny(key, id, &Denied::TokenExpired);
@@ -101,7 +103,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// The bearer of the grant must be this client, and the channel the one that it is for.
+    /// Whether the grant is for this client and this channel.
     pub(in crate::shard) fn is_for(&self, key: Key, channel: &str, grant: &Grant) -> bool {
         let carry = &self.channels.carry;
         let user = carry.client(key).map_or("", |client| client.user());

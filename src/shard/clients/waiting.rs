@@ -1,19 +1,20 @@
-//! Commands that wait, and answers that fit.
+//! Waiting commands, and limits of answers.
 //!
-//! A client decides how much it asks for, and with one frame it may ask for gigabytes. So its commands are carried out one
-//! after the other, in their order, only while what it was answered has a place: they wait for the answer to connect, while
-//! homes gather much for it, and while more than half of an outbox waits to be read. Meanwhile nothing more is read from it.
-//! And no answer is encoded before it is known that there is room for it; if there is none, the client that asked is told
-//! to ask again later, and nobody else is the worse for it.
+//! A client decides how much it requests, and with one frame it may request gigabytes. So its commands are carried
+//! out one after another, in order, and only while there is room for the answers: they wait for the answer to
+//! connect, while homes gather large answers for it, and while its outbox is more than half full. Meanwhile nothing
+//! more is read from it. No answer is encoded before there is known to be room for it; otherwise the client gets a
+//! temporary error, and no other client is affected.
 //!
-//! What outsiders are asked about a command (a hook, a token's worker) may change what the next one comes to. So the next one
-//! waits for their word, unless `client.concurrency` allows for more at a time; then the order is that of their answers. So does
-//! what no home carries out while homes are asked: an unsubscription must not go before the publication that was said first. (A
-//! home does in order what it is asked.) While a home is asked for a subscription, what is about the same channel waits for it,
-//! and what ends the connection waits for all answers. A few commands wait for others while more is read, so that a pong or the
-//! client's end is heard; beyond [`WAITING_COMMANDS_MAX`] nothing is read.
+//! A question outside about a command (a hook, a token worker) may affect the next command. So the next one waits for
+//! its answer, unless `client.concurrency` allows several at a time; then the order is that of the answers. Commands
+//! that no home carries out also wait while homes are asked: an unsubscription must not overtake an earlier
+//! publication. (A home carries out requests in order.) While a home is asked for a subscription, commands about the
+//! same channel wait for it, and the end of the connection waits for all answers. A few commands may wait for others
+//! while input is still read, so that a pong or the client's end is noticed; beyond [`WAITING_COMMANDS_MAX`] nothing
+//! is read.
 //!
-//! Invariant: commands that wait, wait for something that comes: see `check_invariants`.
+//! Invariant: waiting commands wait for an event that will come: see `check_invariants`.
 
 use std::collections::VecDeque;
 use std::iter::Sum;
@@ -33,23 +34,23 @@ use crate::shard::carry::queued::{Waiting, What};
 use crate::shard::mailbox::ReplyTo;
 use crate::shard::options::Limits;
 
-/// What the protocol writes beside what a publication or an entry of presence holds, in bytes, at most: names of fields,
-/// numbers, escapes.
+/// Maximum size that the protocol adds to the content of a publication or an entry of presence, in bytes: field
+/// names, numbers, escapes.
 const ITEM_BYTES: usize = 160;
-/// What an answer's outbox keeps for each payload that it does not copy, in bytes.
+/// Memory of an answer's outbox for each payload that it does not copy, in bytes.
 const LENT_BYTES: usize = 64;
-/// Answers that are too small to read the ledger for, in bytes.
+/// Size of answers for which the ledger is not read, in bytes.
 const SMALL_BYTES: usize = 64 << 10;
 
 impl<W: World> Clients<W> {
-    /// A command that the session has not looked at: behind a connect command, it waits until that is answered or refused, and
-    /// any other for its turn.
+    /// Handles a command that the session has not decoded: after a connect command, it waits until that is answered
+    /// or refused, otherwise for its turn.
     pub(in crate::shard) fn early(&mut self, key: Key, id: u32, deferred: Deferred) {
         self.take_up_or_wait(key, id, What::Early(deferred));
     }
 
-    /// What a client asks that is let in, or asks for that: it is carried out, or waits for its turn. What a handler asks for
-    /// waits for nothing.
+    /// Carries out a command of an admitted client or of one that connects, or lets it wait for its turn. Commands of
+    /// handlers never wait.
     pub(in crate::shard) fn ask_or_wait(&mut self, key: Key, id: u32, ask: Ask) {
         if matches!(ask, Ask::Identify(_)) || self.channels.carry.is_trusted(key) {
             return self.command(key, id, ask);
@@ -57,7 +58,7 @@ impl<W: World> Clients<W> {
         self.take_up_or_wait(key, id, What::Ask(ask));
     }
 
-    /// Ends a connection for what its client said, behind all that it asked before.
+    /// Ends a connection because of its client's input, after all earlier commands.
     pub(in crate::shard) fn close_behind(&mut self, key: Key, reason: CloseReason) {
         if matches!(reason, CloseReason::Peer(_) | CloseReason::Hangup) {
             return self.part_with(key, reason);
@@ -65,7 +66,7 @@ impl<W: World> Clients<W> {
         self.take_up_or_wait(key, 0, What::End(reason));
     }
 
-    /// Ends a connection for the command whose turn it is, behind the answers to those before it.
+    /// Ends a connection because of the command whose turn it is, after the answers to earlier ones.
     pub(in crate::shard) fn close_in_turn(&mut self, key: Key, reason: CloseReason) {
         let end = What::End(reason);
         if self.must_wait(key, &end) {
@@ -75,14 +76,14 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Ends a connection whose commands are done: what they published is delivered to it, too.
+    /// Ends a connection whose commands are done: their publications are delivered to it, too.
     fn end_in_turn(&mut self, key: Key, reason: CloseReason) {
         self.channels.deliver_before(key, None);
         self.channels.close(key, reason);
     }
 
-    /// Ends a connection for what outsiders say about one of its commands: in its turn, or, where several are asked about at a
-    /// time, at once, as all answers are.
+    /// Ends a connection because of a verdict about one of its commands: in its turn, or, if several questions are
+    /// allowed at a time, at once, as with all answers.
     pub(in crate::shard) fn close_by_word(&mut self, key: Key, reason: CloseReason) {
         match self.policy.concurrency {
             0 | 1 => self.close_in_turn(key, reason),
@@ -90,7 +91,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// As [`Clients::close_by_word`], for a reason of the house.
+    /// Like [`Clients::close_by_word`], for a reason of the server.
     pub(in crate::shard) fn dismiss_by_word(&mut self, key: Key, why: Dismissed) {
         self.close_by_word(key, CloseReason::Dismissed(why));
     }
@@ -104,12 +105,12 @@ impl<W: World> Clients<W> {
     }
 
     fn has_turn(&self, key: Key, what: &What) -> bool {
-        // The one whose turn it is goes before those that wait on.
+        // The command whose turn it is goes before those that continue to wait.
         let is_behind = |client: &Client| !client.waiting.is_empty() && !client.is_resuming;
         !self.channels.carry.client(key).is_some_and(is_behind) && !self.must_wait(key, what)
     }
 
-    /// The command waits, before those that do or behind them, and what is behind it may be left unread meanwhile.
+    /// Lets the command wait, before or after the others, and may pause reading.
     fn wait(&mut self, key: Key, waiting: Waiting, is_first: bool) {
         let carry = &mut self.channels.carry;
         let Some(client) = carry.client_or_new(key) else { return };
@@ -123,7 +124,7 @@ impl<W: World> Clients<W> {
         self.pause_reading_behind_commands(key);
     }
 
-    /// Nothing more is read from a client while its commands wait for room, nor while many wait for the answers of others.
+    /// Pauses reading while commands wait for room, or many wait for answers of others.
     pub(in crate::shard) fn pause_reading_behind_commands(&mut self, key: Key) {
         let carry = &mut self.channels.carry;
         let Limits { message_bytes_max, outbox_bytes_max, .. } = carry.limits;
@@ -135,7 +136,7 @@ impl<W: World> Clients<W> {
         let is_end = |one: Option<&Waiting>| one.is_some_and(|one| matches!(one.what, What::End(_)));
         let ends = is_end(client.waiting.front()) || is_end(client.waiting.back());
         conn.is_read_paused |= waits_for_room || are_many || ends;
-        // Its end is there, and would not be found before all of them are done.
+        // The client's end is in the input, and would not be found before all commands are done.
         if conn.is_read_paused && conn.is_read_closed && !conn.waits_for_room(outbox_bytes_max) {
             self.leave(key);
         }
@@ -145,7 +146,7 @@ impl<W: World> Clients<W> {
         self.channels.carry.conns.entry(key).is_some_and(|conn| conn.session.phase() == Phase::Admitting)
     }
 
-    /// Whether this command has to wait. A history and presence are asked for alone: there must be a place for the answer.
+    /// Whether this command must wait. A history or presence is requested alone: there must be room for the answer.
     fn must_wait(&self, key: Key, what: &What) -> bool {
         let carry = &self.channels.carry;
         let Some(conn) = carry.conns.entry(key) else { return false };
@@ -163,7 +164,7 @@ impl<W: World> Clients<W> {
             || self.is_entering(conn, what)
     }
 
-    /// Whether the client has asked to enter the channel that this command is about, and its home has not answered.
+    /// Whether the client has requested a subscription to this command's channel, and its home has not answered.
     fn is_entering(&self, conn: &Conn<W::Socket, W::State>, what: &What) -> bool {
         let is_asked = |sub: &Sub| matches!(sub.state(), SubState::Pending(request) if request != 0);
         if conn.awaited_count == 0 || !conn.subs.iter().any(is_asked) {
@@ -173,9 +174,9 @@ impl<W: World> Clients<W> {
         id.is_some_and(|id| conn.subs.iter().any(|sub| sub.channel() == id && is_asked(sub)))
     }
 
-    /// Carries out the commands that waited, up to one that has to wait on, or that ends the connection.
+    /// Carries out waiting commands, up to one that must wait longer, or that ends the connection.
     pub(in crate::shard) fn resume_waiting(&mut self, key: Key) {
-        // A connect command among them that is refused at once comes here again, and has nothing to do.
+        // A connect command among them that is refused at once calls this again, with nothing to do.
         let is_idle = |client: &&mut Client| !client.waiting.is_empty() && !client.is_resuming;
         let Some(client) = self.channels.carry.client_mut(key).filter(is_idle) else { return };
         client.is_resuming = true;
@@ -185,7 +186,7 @@ impl<W: World> Clients<W> {
             is_going_on = true;
         }
         let carry = &mut self.channels.carry;
-        // Who has ended is forgotten, with what still waited: that is said by nobody.
+        // An ended client is removed with its waiting commands, which are dropped.
         let Some(client) = carry.client_mut(key) else { return };
         client.is_resuming = false;
         let is_over = client.waiting.is_empty();
@@ -200,7 +201,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Takes out the first of the commands that wait, if it has to wait no longer.
+    /// Removes and returns the first waiting command, if it need not wait longer.
     fn next_waiting(&mut self, key: Key) -> Option<Waiting> {
         let first = self.channels.carry.client(key)?.waiting.front()?;
         if self.must_wait(key, &first.what) {
@@ -232,8 +233,8 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Commands that wait and would subscribe to this channel do so no more: in their turn, they are answered as if they had, and
-    /// it is told that this has ended.
+    /// Withdraws waiting subscriptions to this channel: in their turn, they are answered as if they had begun,
+    /// followed by the unsubscribe push.
     pub(in crate::shard) fn withdraw_waiting(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
         let carry = &mut self.channels.carry;
         let Some(client) = carry.client_mut(key) else { return };
@@ -246,7 +247,7 @@ impl<W: World> Clients<W> {
         self.channels.finish_endings();
     }
 
-    /// No command waits any more: what was not read meanwhile is, unless the outbox is what reading waits for.
+    /// Resumes reading after no command waits any more, unless the outbox is too full.
     fn resume_reading(&mut self, key: Key) {
         let carry = &mut self.channels.carry;
         let bytes_max = carry.limits.outbox_bytes_max;
@@ -258,7 +259,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// A home has answered a command of the client's: what waits for that goes on.
+    /// Continues with commands that waited for a home's answer to a command of the client.
     pub(in crate::shard) fn home_has_answered(&mut self, reply_to: ReplyTo) {
         let ReplyTo { conn: key, weight, request, .. } = reply_to;
         let carry = &mut self.channels.carry;
@@ -276,9 +277,10 @@ impl<W: World> Clients<W> {
         self.channels.carry.trim_client(key);
     }
 
-    /// Whether an answer of about so many bytes may be queued for a client: in its outbox, which takes one answer of any
-    /// size while it is no more than half full, and small ones, of which few are asked for at a time; in the bytes that may be queued for all, of which answers leave a quarter to
-    /// what others publish; and in the memory that the process may have. Counts it if not.
+    /// Whether an answer of about this size may be queued for a client. Limits: its outbox, which accepts one answer
+    /// of any size while it is at most half full, and small ones, of which few are pending at a time; the queued
+    /// bytes of all clients, of which answers leave a quarter for publications of others; and the memory of the
+    /// process. Counts a refusal.
     pub(in crate::shard) fn has_room_for_answer(&self, key: Key, needs: Needs) -> bool {
         let carry = &self.channels.carry;
         let Needs { queued: bytes, fresh } = needs;
@@ -295,8 +297,8 @@ impl<W: World> Clients<W> {
 }
 
 impl<W: World> Clients<W> {
-    /// Whether there is room for the result of a call. A client may wait for any number of calls at a time: small results count,
-    /// too, once the client has been offered what waits.
+    /// Whether there is room for the result of a call. A client may have any number of pending calls: small results
+    /// count, too, after queued data was offered to the client.
     pub(in crate::shard) fn has_room_for_result(&mut self, key: Key, bytes: usize) -> bool {
         self.channels.offer(key);
         let carry = &mut self.channels.carry;
@@ -310,17 +312,17 @@ impl<W: World> Clients<W> {
     }
 }
 
-/// What an answer takes, about, in bytes.
+/// The approximate size of an answer, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::shard) struct Needs {
-    /// In its client's outbox.
+    /// In the client's outbox.
     pub(in crate::shard) queued: usize,
-    /// Of the memory of all, beyond what others have borrowed already.
+    /// In the memory of the process, beyond bytes that others share.
     pub(in crate::shard) fresh: usize,
 }
 
 impl Needs {
-    /// Of an answer that nobody else has a part in.
+    /// The needs of an answer that shares no bytes.
     pub(in crate::shard) fn new(bytes: usize) -> Self {
         Self { queued: bytes, fresh: bytes }
     }
@@ -339,7 +341,7 @@ impl Sum for Needs {
     }
 }
 
-/// What these publications take in an answer.
+/// The needs of publications in an answer.
 pub(in crate::shard) fn needs_of(telling: Option<Telling>, publications: &[Arc<Publication>]) -> Needs {
     let needs = |one: &Arc<Publication>| {
         let tags: usize = one.tags.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
@@ -349,15 +351,15 @@ pub(in crate::shard) fn needs_of(telling: Option<Telling>, publications: &[Arc<P
             let lent = if one.data.is_lent() { 0 } else { length };
             return Needs { queued: length + around, fresh: lent + LENT_BYTES + around };
         }
-        // Bytes that are no JSON are half as long again in it, at most.
+        // In JSON, bytes that are not JSON grow by half at most.
         Needs::new(length + length / 2 + around)
     };
     publications.iter().map(needs).sum()
 }
 
-/// About how many bytes an entry of presence is in an answer.
+/// The approximate size of an entry of presence in an answer, in bytes.
 pub(in crate::shard) fn bytes_of_info(info: &ClientInfo) -> usize {
-    // The client's id stands there twice.
+    // The client's id appears twice.
     info.user.len()
         + 2 * info.client.len()
         + info.conn_info.held_bytes()

@@ -1,5 +1,5 @@
-//! Who comes in. Accepting stops at the turn's budget, at the shard's capacity and when descriptors run out, and
-//! each time it is remembered that connections may still be waiting: readiness is told only once.
+//! Accepting connections. It stops at the turn's budget, at the shard's capacity and when descriptors run out; each
+//! time it is recorded that connections may still be waiting, since readiness is reported only once.
 
 use crate::shard::options::Listener;
 use std::io;
@@ -19,19 +19,19 @@ use crate::shard::carry::layers::{Layers, Proxy};
 use crate::shard::options::Limits;
 use crate::tls::Acceptor;
 
-/// How long accepting pauses when nothing more can be held. Long enough not to spin, short enough to go unnoticed.
+/// Pause of accepting when no descriptor is free: long enough not to spin, short enough to go unnoticed.
 const PAUSE_MS: u64 = 100;
 
-/// How long who was refused unheard may take to read the answer: a slow way there and back. And how many may at a time,
+/// Time for a client refused before any input to read the answer, and maximum number of such connections at a time,
 /// per shard; others are closed at once, and may see a reset.
 const SHED_LINGER_MS: u64 = 2000;
 const SHED_LINGERING_MAX: u64 = 1024;
 
 #[derive(Debug)]
 pub(in crate::shard) struct Admission {
-    /// Connections may be waiting at a listener.
+    /// Whether connections may be waiting at a listener.
     pub(in crate::shard) is_pending: bool,
-    /// Until when accepting pauses, in milliseconds.
+    /// End of a pause of accepting, in milliseconds.
     pub(in crate::shard) paused_until_ms: Option<u64>,
     all_counters: Arc<[Arc<Counters>]>,
     connections_max: usize,
@@ -43,16 +43,16 @@ impl Admission {
         Self { is_pending: true, paused_until_ms: None, all_counters, connections_max }
     }
 
-    /// Whether the process holds more connections than it is allowed to, with so many more.
+    /// Whether the process has more connections than allowed, with so many more.
     pub(in crate::shard) fn is_full(&self, more: u64) -> bool {
         self.connections_max > 0 && {
-            // Those that were refused hold a place, but not one of these.
+            // Refused connections that linger do not count.
             let held = |c: &Arc<Counters>| c.connections.value().saturating_sub(c.refused_lingering.value());
             self.all_counters.iter().map(held).sum::<u64>() + more > self.connections_max as u64
         }
     }
 
-    /// What all shards of the process have counted of one thing.
+    /// The sum of a counter over all shards of the process.
     pub(in crate::shard) fn sum(&self, counter: impl Fn(&Counters) -> &Counter) -> u64 {
         self.all_counters.iter().map(|counters| counter(counters).value()).sum()
     }
@@ -63,7 +63,7 @@ impl Admission {
     }
 }
 
-/// Who connected lately, counted for the rates.
+/// Recent connections, counted for the rates.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Admitted {
     accepts_by_ip: ByAddress,
@@ -71,7 +71,7 @@ pub(in crate::shard) struct Admitted {
 }
 
 impl<W: World> Door<W> {
-    /// Forgets addresses that have been quiet.
+    /// Removes addresses without recent connections.
     pub(in crate::shard) fn forget_quiet(&mut self) {
         let carry = &mut self.clients.channels.carry;
         let now_ms = carry.now_ms();
@@ -82,8 +82,8 @@ impl<W: World> Door<W> {
         carry.counter.ease(now_ms);
     }
 
-    /// Whether the rates let one more connection in from this address. Counts it, and counts who is refused. For one that
-    /// comes by a proxy, it is asked when the proxy has said for whom it speaks.
+    /// Whether the rates admit one more connection from this address. Counts it, or its refusal. For a connection of
+    /// a proxy it is called once the client's address is known.
     pub(in crate::shard) fn admits_address(&mut self, address: IpAddr) -> bool {
         let carry = &mut self.clients.channels.carry;
         let now_ms = carry.now_ms();
@@ -100,7 +100,7 @@ impl<W: World> Door<W> {
         true
     }
 
-    /// Whether the rate lets one more client begin to shake hands. Counts it, and counts who is refused.
+    /// Whether the rate admits one more TLS handshake. Counts it, or its refusal.
     pub(in crate::shard) fn admits_handshake(&mut self) -> bool {
         let carry = &mut self.clients.channels.carry;
         let rate = carry.limits.tls_handshakes_per_second_max;
@@ -109,7 +109,7 @@ impl<W: World> Door<W> {
         is_admitted
     }
 
-    /// Whether there is no place for one more connection, or it comes too soon after others. Counts why.
+    /// Whether one more connection must be refused, for lack of room or by a rate. Counts the reason.
     fn refuses(&mut self, address: Option<IpAddr>) -> bool {
         let carry = &mut self.clients.channels.carry;
         let (accepts_max, half_open_max) =
@@ -173,7 +173,7 @@ impl<W: World> Door<W> {
 
     fn admit(&mut self, accepted: Accepted<W::Socket>) {
         self.clients.channels.carry.counters.accepts.add(1);
-        // For whom a proxy connects is known later.
+        // The client of a proxy is known later.
         let client = accepted.peer.filter(|_| !self.is_proxy(&accepted));
         if self.refuses(client) {
             return self.shed(accepted);
@@ -201,9 +201,10 @@ impl<W: World> Door<W> {
         }
     }
 
-    /// Turns a connection away unheard. Over TLS that is to close it: any word would cost a key exchange. A plain one is
-    /// told when to come back, and may read that: to close while its request arrives would be a reset, which takes back
-    /// what it has not read. So it keeps a place, without any state, for a bounded time; a bounded number of them do.
+    /// Refuses a connection before any input. A TLS connection is closed: an answer would cost a key exchange. A
+    /// plain one gets an answer with the time to retry: closing it while its request arrives would cause a reset,
+    /// which discards data that it has not read. So it keeps a slot without other state, for a limited time; the
+    /// number of such connections is limited.
     fn shed(&mut self, accepted: Accepted<W::Socket>) {
         self.clients.channels.carry.counters.closes.add(1);
         let Listener { speaks, tls } = self.listener(&accepted);
@@ -230,7 +231,7 @@ impl<W: World> Door<W> {
         let lingering = carry.counters.refused_lingering.value();
         let Some(conn) = carry.conns.entry_mut(key) else { return };
         if conn.outbox.is_some() || conn.stage != Stage::Linger {
-            // No room for a few bytes in a new socket: it goes the way of all that are closed.
+            // No room for a few bytes in a new socket: it is closed like any other.
             return;
         }
         conn.stage = Stage::Shed;
@@ -241,7 +242,7 @@ impl<W: World> Door<W> {
         }
     }
 
-    /// What lies between the socket and the session of a connection that was just accepted.
+    /// The layers of an accepted connection.
     pub(in crate::shard) fn new_layers(&self, accepted: &Accepted<W::Socket>) -> Option<Box<Layers>> {
         let proxy = match (self.is_proxy(accepted), self.takes_proxy_headers) {
             (false, _) => Proxy::Absent,
@@ -252,7 +253,7 @@ impl<W: World> Door<W> {
         Layers::new(acceptor.map(Acceptor::accept), proxy, accepted.listener)
     }
 
-    /// The listener that a connection came by.
+    /// The listener of an accepted connection.
     pub(in crate::shard) fn listener(&self, accepted: &Accepted<W::Socket>) -> Listener {
         self.listeners[usize::from(accepted.listener)]
     }

@@ -1,8 +1,8 @@
-//! The end of a server, for those who are connected: closed one after the other over a time, each told to come back,
-//! and each after a time of its own, so that they do not all come to the next server at one moment.
+//! The drain: connections are closed one after another over a time, each with a retry time of its own, so that
+//! clients do not all reconnect at once.
 //!
-//! Readiness ends first. For `drain_delay_ms` nothing else changes: a balancer needs that long to notice, and whoever it
-//! still sends is served.
+//! Readiness ends first. For `drain_delay_ms` nothing else changes: a load balancer needs that time to notice, and
+//! clients that it still sends are served.
 
 use super::Door;
 use crate::base::slots::Key;
@@ -15,14 +15,14 @@ use crate::shard::carry::conn::Stage;
 #[derive(Debug)]
 pub(in crate::shard) struct Drain {
     began_ms: u64,
-    /// Everyone who was connected when it began.
+    /// All connections at its start.
     keys: Vec<Key>,
     closed_count: usize,
 }
 
 impl Drain {
-    /// How many are to be closed by now. The first goes at once: who drains with one connection, or with none to come,
-    /// waits for nothing.
+    /// The number of connections to be closed by now. The first is closed at once: a drain with one connection, or
+    /// none, takes no time.
     fn target(&self, now_ms: u64, drain_ms: u64) -> usize {
         let total = self.keys.len();
         let elapsed_ms = now_ms.saturating_sub(self.began_ms);
@@ -32,7 +32,7 @@ impl Drain {
 }
 
 impl<W: World> Door<W> {
-    /// Begins a drain, after the delay; asked again, it changes nothing.
+    /// Starts a drain, after the delay; a second call changes nothing.
     pub(in crate::shard) fn begin_drain(&mut self) {
         let carry = &mut self.clients.channels.carry;
         if self.drain.is_none() && self.drain_at_ms.is_none() {
@@ -56,7 +56,7 @@ impl<W: World> Door<W> {
         }
     }
 
-    /// Closes as many connections as the time since the drain began asks for.
+    /// Closes as many connections as are due.
     pub(in crate::shard) fn drain_step(&mut self) {
         if self.drain_at_ms.is_some_and(|at| at <= self.clients.channels.carry.now_ms()) {
             self.stop_listening();
@@ -77,8 +77,8 @@ impl<W: World> Door<W> {
         }
     }
 
-    /// Whether a drain has come to its end, in all shards: the channels whose home is here have subscribers elsewhere,
-    /// and who still sends letters must not wait for a reader that is gone.
+    /// Whether a drain has ended in all shards: the channels of this home have subscribers in others, and shards that
+    /// still send letters need a reader.
     pub(in crate::shard) fn is_drained(&self) -> bool {
         self.drain.is_some() && self.clients.channels.carry.conns.is_empty() && self.admission.is_deserted()
     }

@@ -1,9 +1,9 @@
-//! Eviction: when queued bytes are too many, those are closed that hold most of them.
+//! Eviction: when there are too many queued bytes, the connections that hold most of them are closed.
 //!
-//! Those who hold the bytes may be clients that never read again, or never end a message that they began. So every
-//! turn begins by closing holders until there is room: in the budget of queued bytes, or in the memory that the process
-//! may have. Those go first whose closing gives back most: of bytes that many hold, each gives back a part, and one that
-//! only borrows from a history gives back no memory, however much waits for it.
+//! Holders may be clients that never read again, or never complete a message. So every turn begins by closing holders
+//! until there is room: in the budget of queued bytes, or in the memory of the process. Connections whose closing
+//! frees most are closed first: of shared bytes each frees a part, and one that only borrows from a history frees no
+//! memory, however much is queued for it.
 
 use std::cmp::Reverse;
 
@@ -23,8 +23,8 @@ impl<W: World> Door<W> {
         }
     }
 
-    /// Frees bytes while there are too many, and this shard holds some, in the order of what `weigh` makes of what each
-    /// closing gives back; returns how many connections were closed for it.
+    /// Frees bytes while there are too many and this shard holds some, in the order of `weigh` applied to the bytes
+    /// that closing frees; returns the number of closed connections.
     pub(in crate::shard) fn evict_while(
         &mut self,
         is_short: &dyn Fn() -> bool,
@@ -47,7 +47,7 @@ impl<W: World> Door<W> {
         self.clients.channels.carry.counters.budget_closes.value() - closes
     }
 
-    /// Takes what a connection holds, if it cannot be written now.
+    /// Frees the bytes that a connection holds, if they cannot be written now.
     fn evict(&mut self, key: Key, is_short: &dyn Fn() -> bool) {
         self.clients.channels.carry.flush(key);
         self.clients.channels.finish_endings();
@@ -58,7 +58,7 @@ impl<W: World> Door<W> {
         self.clients.channels.carry.flush(key);
         self.clients.channels.finish_endings();
         let carry = &mut self.clients.channels.carry;
-        // What is left is a frame that has begun, and it may be large: there is no room for last words.
+        // The rest is a partly sent frame, which may be large: there is no room for last bytes.
         let has_more = carry.conns.entry(key).is_some_and(|conn| conn.outbox.is_some());
         if has_more && is_short() {
             carry.grave(key);

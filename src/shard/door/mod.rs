@@ -20,22 +20,22 @@ use accept::{Admission, Admitted};
 use drain::Drain;
 use pressure::Ladder;
 
-/// The highest wing, with all others below it.
+/// The highest wing, which owns all others.
 #[derive(Debug)]
 pub(in crate::shard) struct Door<W: World> {
     pub(in crate::shard) clients: Clients<W>,
-    /// What connections over TCP shake hands by.
+    /// Acceptor of TLS handshakes, for TCP connections.
     pub(in crate::shard) tls: Option<Acceptor>,
     listeners: Arc<[Listener]>,
-    /// Connections of trusted proxies begin with a PROXY header.
+    /// Whether connections of trusted proxies begin with a PROXY header.
     takes_proxy_headers: bool,
-    /// When the log was last told of a PROXY header that nobody awaited, in milliseconds.
+    /// Time of the last log line about an unexpected PROXY header, in milliseconds.
     stray_header_told_ms: Option<u64>,
     pub(in crate::shard) admission: Admission,
-    /// Connections that came lately: in this shard, and from each address.
+    /// Recent connections: in this shard, and by address.
     admitted: Admitted,
     ladder: Ladder,
-    /// When a drain that was asked for begins, in milliseconds.
+    /// Start of a requested drain, in milliseconds.
     pub(in crate::shard) drain_at_ms: Option<u64>,
     pub(in crate::shard) drain: Option<Drain>,
 }

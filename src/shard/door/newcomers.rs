@@ -1,4 +1,4 @@
-//! What newcomers are turned away for, whatever they would ask.
+//! Reasons to refuse new connections, whatever they request.
 
 use super::Door;
 use crate::proto::http::Refusal;
@@ -7,14 +7,14 @@ use crate::shard::World;
 use crate::shard::carry::close::{DRAINING, UNAVAILABLE};
 
 impl<W: World> Door<W> {
-    /// What every request would be answered, whatever it asks for: that the server drains, or that it is full.
+    /// The refusal of every request during a drain, or while the server is full.
     pub(in crate::shard) fn refusal(&self) -> Option<Refusal> {
         let full = || self.admission.is_full(0).then_some(UNAVAILABLE);
         self.drain.is_some().then_some(DRAINING).or_else(full)
     }
 
-    /// Whether a newcomer whose TLS has not begun is turned away, and how: to say so would cost the key exchange that there is
-    /// no room for.
+    /// Whether and how a connection whose TLS has not begun is refused: an answer would need a key exchange, for
+    /// which there is no room.
     pub(in crate::shard) fn turns_away(&mut self) -> Option<CloseReason> {
         match self.refusal() {
             Some(refusal) => Some(CloseReason::Refused(refusal)),

@@ -1,14 +1,14 @@
-//! The ladder that is climbed when memory gets short: first nobody new is let in, those who are in get no new
-//! subscription or channel, and histories give way; then those that hold queued bytes are let go, the largest first, then
-//! the newest connections.
+//! The steps taken when memory gets short: first new connections, subscriptions and channels are refused and
+//! histories drop publications; then connections with queued bytes are closed, the largest first; then the newest
+//! connections.
 //!
-//! How short it is, is read from the [`ledger`](crate::shard::ledger), ten times a second, since other shards write it. What a turn may take
-//! between two looks is bounded: each shard has a part of what is left before the first step, and looks again when that
-//! is used up. What the last step frees is seen only when those it closed are gone, so it waits for that before it takes
-//! another.
+//! The shortage is read from the [`ledger`](crate::shard::ledger) ten times a second, since other shards write it.
+//! The use between two looks is bounded: each shard has a part of the memory left before the first step, and looks
+//! again when that is used up. Memory freed by the last step shows only when the closed connections are gone, so it
+//! waits for that before it closes more.
 //!
-//! Left out: what a counted byte really costs. That is the control thread's to know, which says how many there may be; and
-//! which tells the log how far the ladder is climbed, once for all shards.
+//! Left out: the actual cost of a counted byte. The control thread measures it and sets the limit; it also logs the
+//! steps, once for all shards.
 
 use super::Door;
 use crate::base::slots::Key;
@@ -17,37 +17,37 @@ use crate::shard::World;
 use crate::shard::carry::conn::Stage;
 use crate::shard::carry::pressure::Step;
 
-/// How often the ledger is read.
+/// Interval of reading the ledger.
 const LOOK_EVERY_MS: u64 = 100;
-/// How much longer it may be, in a shard that has nothing else to do.
+/// Maximum extension of that interval in an idle shard.
 const UNSEEN_MS_MAX: u64 = 900;
-/// Connections that one shard closes in one turn, and that it closes before it looks again.
+/// Maximum number of connections that a shard closes in one turn, and before it looks again.
 const SHED_PER_TURN_MAX: usize = 64;
 const SHED_AT_ONCE_MAX: usize = 16_384;
 
-/// What one shard does while memory is short.
+/// The state of one shard's response to short memory.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Ladder {
     look_at_ms: u64,
-    /// Those that are being sent away, the newest last.
+    /// Connections to be closed, the newest last.
     leaving: Vec<Key>,
-    /// Until when those that were sent away may still be there.
+    /// Time until which closed connections may still exist.
     shed_until_ms: u64,
 }
 
 impl<W: World> Door<W> {
-    /// When to look again at the latest, where there is something to look at.
+    /// The latest time of the next look, if there is a limit.
     pub(in crate::shard) fn next_look_ms(&self) -> Option<u64> {
         (self.clients.channels.carry.pressure.ledger.allowed_bytes() < u64::MAX)
             .then_some(self.ladder.look_at_ms + UNSEEN_MS_MAX)
     }
 
-    /// Whether someone is to be sent away in the next turn.
+    /// Whether connections are to be closed in the next turn.
     pub(in crate::shard) fn is_shedding(&self) -> bool {
         !self.ladder.leaving.is_empty()
     }
 
-    /// Looks how short memory is, and does what the ladder says.
+    /// Reads the shortage of memory, and takes the steps.
     #[inline]
     pub(in crate::shard) fn ease_memory(&mut self) {
         self.send_away();
@@ -66,7 +66,7 @@ impl<W: World> Door<W> {
             self.clients.channels.relieve_home(allowed);
         }
         if step >= Step::Slow {
-            // Other shards let go of theirs at the same time.
+            // Other shards free memory at the same time.
             let known_now = move || known.saturating_sub(queued).saturating_add(ledger.queued_bytes());
             let is_short = || Step::at(known_now(), allowed) >= Step::Slow;
             let count = self.evict_while(&is_short, |freed| (freed.memory, freed.lent));
@@ -80,7 +80,7 @@ impl<W: World> Door<W> {
         }
     }
 
-    /// Chooses this shard's part of those that must go.
+    /// Selects this shard's part of the connections to close.
     fn choose_newest(&mut self, allowed: u64) {
         let carry = &mut self.clients.channels.carry;
         let ledger = &carry.pressure.ledger;
@@ -90,7 +90,7 @@ impl<W: World> Door<W> {
         let stays = ["queued", "partial_messages", "publications", "letters", "history", "buffers"];
         let own = kinds.iter().filter(|kind| !stays.contains(&kind.name));
         let each = (own.map(|kind| kind.bytes).sum::<u64>() / count).max(1);
-        // Down to where newcomers are only refused, so that it does not begin again at once.
+        // Down to the first step, so that closing does not start again at once.
         let excess = known.saturating_sub(allowed / 100 * 95);
         let part = (excess / each).saturating_mul(carry.conns.len() as u64) / count + 1;
         let count = usize::try_from(part).unwrap_or(usize::MAX).min(SHED_AT_ONCE_MAX);

@@ -1,4 +1,4 @@
-//! Headers of the PROXY protocol: whom a trusted proxy speaks for, and headers that nobody awaited.
+//! Headers of the PROXY protocol: the client's address from a trusted proxy, and unexpected headers.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use crate::proto::proxy::Header;
 use crate::session::CloseReason;
 use crate::shard::World;
 
-/// How long nothing is said of PROXY headers that nobody awaited, after a line about one.
+/// Minimum time between two log lines about unexpected PROXY headers.
 const STRAY_HEADERS_TOLD_MS: u64 = 10 * 60 * 1000;
 
 impl<W: World> Door<W> {
-    /// Takes the header of the PROXY protocol that is awaited from the start of `count` bytes of the input; what is behind
-    /// it moves there. Returns how much that is; `None` when the header is not whole or is none.
+    /// Takes the expected PROXY header from the start of `count` bytes of the input, and moves the rest there.
+    /// Returns the size of the rest; `None` when the header is incomplete or invalid.
     pub(in crate::shard) fn take_proxy_header(&mut self, key: Key, count: usize) -> Option<usize> {
         let carry = &mut self.clients.channels.carry;
         let layers = carry.conns.entry_mut(key)?.layers.as_mut()?;
@@ -31,7 +31,7 @@ impl<W: World> Door<W> {
             return None;
         };
         carry.counters.proxy_headers.add(1);
-        // Before this proxy there may be another.
+        // Another proxy may be in front of this one.
         let is_trusted = client.is_none_or(|client| carry.settings.trusted_proxies.contains(client));
         layers.note_header(client, is_trusted);
         if let Some(client) = client.filter(|_| !is_trusted)
@@ -46,9 +46,9 @@ impl<W: World> Door<W> {
         Some(count - length).filter(|rest| *rest > 0)
     }
 
-    /// A connection from which no PROXY header was awaited began with `bytes`, and was refused for them: if they are such a
-    /// header, the log says what would have to be set. One line in ten minutes: balancers try again and again, and so may
-    /// strangers.
+    /// Checks a connection that was refused because of its first `bytes`: if they are an unexpected PROXY header, the
+    /// log names the key to set. At most one line in ten minutes: load balancers retry often, and so may unknown
+    /// clients.
     pub(in crate::shard) fn note_stray_header(&mut self, key: Key, bytes: Range<usize>) {
         let carry = &mut self.clients.channels.carry;
         if !proxy::looks_like_header(&carry.input[bytes]) {
@@ -57,7 +57,7 @@ impl<W: World> Door<W> {
         let is_first = self.admission.sum(|counters| &counters.proxy_headers_unexpected) == 0;
         carry.counters.proxy_headers_unexpected.add(1);
         let now_ms = carry.now_ms();
-        // Of all shards, the one that was the first goes on to tell.
+        // The shard that logged first continues to log.
         let is_due = |before_ms: u64| now_ms.saturating_sub(before_ms) >= STRAY_HEADERS_TOLD_MS;
         if !is_first && !self.stray_header_told_ms.is_some_and(is_due) {
             return;

@@ -1,4 +1,4 @@
-//! What a letter says.
+//! The contents of letters.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,30 +15,30 @@ use crate::shard::Renewal;
 use crate::shard::desk::Receipt;
 use crate::shard::outside::Verdict;
 
-/// Where an answer goes: a connection's shard, its key, and the session's number for the request.
+/// Address of an answer: a connection's shard, its key, and the session's number of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
     /// Number of the shard.
     pub shard: u16,
-    /// How much others of the connection's commands wait for this answer, which may be large; 0 for not at all. It goes by the
-    /// answer, since clients may give several commands one number.
+    /// Weight of this answer, which may be large, for the connection's other commands; 0 for none. It travels with
+    /// the answer, since clients may give several commands one number.
     pub weight: u8,
-    /// The connection there.
+    /// The connection in that shard.
     pub conn: Key,
-    /// The session's number.
+    /// The session's number of the request.
     pub request: u32,
 }
 
-/// Who waits for a home's answer.
+/// The receiver of a home's answer.
 pub enum Asker {
     /// A connection.
     Conn(ReplyTo),
-    /// Someone outside the shards. Called in the home's thread, so it must not block. It holds the place for the answer itself,
-    /// and its drop tells that there is none: a number in a table of those who wait would need a lock that shards take.
+    /// A caller outside the shards. Called in the home's thread, so it must not block. It owns the place for the
+    /// answer, and its drop means that there is none: a table of waiting callers would need a lock that shards take.
     Outside(OutsideReply),
 }
 
-/// Takes an answer for someone outside the shards.
+/// Receives an answer for a caller outside the shards.
 pub type OutsideReply = Box<dyn FnOnce(home::Answer) + Send>;
 
 impl fmt::Debug for Asker {
@@ -50,216 +50,216 @@ impl fmt::Debug for Asker {
     }
 }
 
-/// What a shard has to remember of a subscription until the home answers. The letters carry it there and back, so that
-/// nothing of it is kept in a connection that may be gone by then.
+/// The data about a subscription that a shard needs with the home's answer. Letters carry it there and back, so that
+/// it is not stored in a connection that may be gone by then.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each was asked for or granted by itself")]
 pub struct Ticket {
-    /// Who asked for it.
+    /// The cause of the subscription.
     pub cause: Cause,
-    /// Whether the subscriber can recover.
+    /// Whether recovery is possible.
     pub recoverable: bool,
-    /// Whether it is told the position.
+    /// Whether the subscriber receives its position.
     pub positioned: bool,
-    /// Whether it asked to recover now.
+    /// Whether it requested recovery.
     pub was_recovering: bool,
-    /// Whether it is not to be without what was missed.
+    /// Whether it must not start without the missed publications.
     pub needs_recovery: bool,
-    /// Whether it is told who comes and goes.
+    /// Whether it receives joins and leaves.
     pub hears_joins: bool,
-    /// Whether it takes deltas.
+    /// Whether it accepts deltas.
     pub takes_deltas: bool,
-    /// Whether it takes channels by number.
+    /// Whether it accepts channel numbers.
     pub takes_numbers: bool,
-    /// Which publications it wants.
+    /// Filter for its publications.
     pub filter: Option<Box<Filter>>,
-    /// Who it is in this channel, where that differs.
+    /// Information for others in this channel, if it differs.
     pub info: Option<Arc<ClientInfo>>,
-    /// Unix time of its end in seconds; 0 for none.
+    /// Unix time of its expiry in seconds; 0 for none.
     pub expire_at_s: u64,
-    /// The application is asked before it ends, not the client.
+    /// Whether the application, not the client, is asked to renew it.
     pub refreshes_by_hook: bool,
-    /// For the reply.
+    /// Data of the reply.
     pub data: Payload,
-    /// It is in place of a subscription that there is: [`home::Joining::renews`].
+    /// Whether it replaces an active subscription: [`home::Joining::renews`].
     pub renews: bool,
 }
 
-/// Who asked for a subscription.
+/// The cause of a subscription.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cause {
-    /// The client, by a command.
+    /// A command of the client.
     #[default]
     Command,
-    /// What was said of the client when it connected, or what it asked for then.
+    /// The connect command: its requests, or the terms of the connection.
     Connect,
-    /// The token with which it connected.
+    /// The connection token.
     Token,
-    /// The server's API.
+    /// The server API.
     Order,
 }
 
-/// What someone wants to see of a shard as a whole. Each takes time in proportion to what the shard holds: it is for people.
+/// A query about a whole shard. Its cost is proportional to the content of the shard: for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// The channels whose home it is, answered by [`home::Answer::Channels`].
+    /// The channels whose home is this shard, answered by [`home::Answer::Channels`].
     Channels {
-        /// `*` stands for any run of characters; empty for all.
+        /// Pattern of names: `*` matches any run of characters; empty for all.
         pattern: String,
     },
 }
 
 /// A message between shards.
 pub enum Letter {
-    /// From the control plane: handshakes from here on go by this.
+    /// From the control plane: the TLS configuration for later handshakes.
     Tls(Arc<rustls::ServerConfig>),
-    /// From the control plane: what all shards go by from here on.
+    /// From the control plane: new options for all shards.
     Renew(Arc<Renewal>),
-    /// To a home: count one more subscriber; answered by [`Letter::Subscribed`].
+    /// To a home: count a subscriber; answered by [`Letter::Subscribed`].
     Subscribe {
         /// Name of the channel.
         channel: Arc<str>,
-        /// What the channel is like.
+        /// Options of the channel.
         options: Arc<ChannelOptions>,
-        /// Who asks.
+        /// Address of the answer.
         reply_to: ReplyTo,
-        /// What the home has to know of the subscriber.
+        /// The data about the subscriber for the home.
         joining: Box<home::Joining>,
-        /// Comes back with the answer.
+        /// Returned with the answer.
         ticket: Option<Box<Ticket>>,
     },
-    /// From a home: every publication after this one in the mailbox is for the subscriber.
+    /// From a home: every publication after this letter in the mailbox is for the subscriber.
     Subscribed {
         /// Name of the channel.
         channel: Arc<str>,
-        /// Who asked.
+        /// The subscriber.
         reply_to: ReplyTo,
-        /// Whether the home took the subscriber, and what it has for it.
+        /// The home's result, with the missed publications.
         outcome: Result<Box<home::Joined>, home::Refused>,
         /// As it was sent.
         ticket: Option<Box<Ticket>>,
     },
-    /// To a home: count one subscriber less.
+    /// To a home: remove a subscriber.
     Unsubscribe {
         /// Name of the channel.
         channel: Arc<str>,
-        /// Who it was.
+        /// The subscriber.
         member: home::Member,
     },
-    /// To a home: one of the subscribers is somebody else to others, if they see it.
+    /// To a home: the information about a subscriber has changed, for those that see it.
     Inform {
         /// Name of the channel.
         channel: Arc<str>,
-        /// Which it is.
+        /// The subscriber.
         member: home::Member,
-        /// Who it is from now on.
+        /// The new information.
         info: Arc<ClientInfo>,
-        /// But for what is said of its subscription.
+        /// Whether the part about the subscription stays.
         keeps_chan_info: bool,
     },
-    /// To a home: number this and send it to all subscribers; answered by [`Letter::Answered`] if wanted.
+    /// To a home: number this and send it to all subscribers; answered by [`Letter::Answered`] if requested.
     Publish {
-        /// What to publish.
+        /// The publication.
         publication: Box<Publication>,
-        /// What the channel is like.
+        /// Options of the channel.
         options: Arc<ChannelOptions>,
-        /// What else the publisher wishes.
+        /// Options of the publication.
         terms: home::Terms,
-        /// Which connection publishes; none when the server does.
+        /// The connection that publishes; `None` for the server.
         from: Option<home::Member>,
-        /// Who asks, if an answer is wanted.
+        /// The receiver of the answer, if one is requested.
         asker: Option<Asker>,
     },
-    /// To a home: answer this.
+    /// To a home: answer a question.
     Ask {
         /// Name of the channel.
         channel: Arc<str>,
-        /// What the channel is like.
+        /// Options of the channel.
         options: Arc<ChannelOptions>,
-        /// What to answer.
+        /// The question.
         question: home::Question,
-        /// Who asks.
+        /// The receiver of the answer.
         asker: Asker,
     },
-    /// To a home, from its memory: the answer to what it gave a number to.
+    /// To a home, from its memory: an answer.
     Memory {
-        /// The number.
+        /// The number that the home gave to the request.
         number: u64,
         /// The answer.
         answer: Box<Result<Brought, home::Refused>>,
     },
-    /// To a home whose memory may answer later: a connection is gone, and waits for nothing any more.
+    /// To a home whose memory may answer later: a connection is gone, and no longer waits.
     Gone(home::Member),
     /// From a home: the answer to a publication or a question.
     Answered {
-        /// Who asked.
+        /// The caller.
         reply_to: ReplyTo,
         /// The answer.
         answer: Box<home::Answer>,
     },
-    /// From a home: hand this to the subscribers in your shard.
+    /// From a home: deliver this to the subscribers in this shard.
     Deliver(Arc<Publication>),
-    /// From a home: tell the subscribers in your shard who came and went.
+    /// From a home: send joins and leaves to the subscribers in this shard.
     Membership(Arc<home::Membership>),
-    /// From outside: tell what there is.
+    /// From outside: answer a query.
     Look {
-        /// Of what.
+        /// The query.
         what: Look,
-        /// Who asks.
+        /// The receiver of the answer.
         asker: Asker,
     },
-    /// From outside: do this to the connections that are meant.
+    /// From outside: carry this out for its target connections.
     Order(Arc<Order>),
-    /// From outside: the answer to what the shard asked there.
+    /// From outside: the answer to a question of the shard.
     Verdict {
-        /// Who asked.
+        /// The connection and the question.
         reply_to: ReplyTo,
         /// The answer.
         verdict: Box<Verdict>,
     },
-    /// From whichever shard a client's request reached: commands for a connection that cannot send any itself.
+    /// From the shard that a client's request reached: commands for a connection that cannot send any itself.
     Emulated {
         /// The connection.
         conn: Key,
         /// Encoded commands.
         data: Vec<u8>,
     },
-    /// From the desk: the answer to a request; `None` where its session knows it.
+    /// From the desk: the answer to a request; `None` if its session makes the answer.
     Served {
         /// As it was handed over.
         receipt: Receipt,
         /// The answer.
         response: Option<Box<PlainResponse>>,
     },
-    /// To a user's home: one more connection of the user wants to be let in; answered by [`Letter::UserCounted`].
+    /// To a user's home: count a new connection of the user; answered by [`Letter::UserCounted`].
     UserCame {
         /// The user.
         user: Arc<str>,
-        /// Who asks.
+        /// Address of the answer.
         reply_to: ReplyTo,
     },
-    /// From a user's home: whether the user may have this connection. It is counted if so.
+    /// From a user's home: whether the user may have this connection, which is then counted.
     UserCounted {
         /// The user.
         user: Arc<str>,
-        /// Who asked.
+        /// The connection.
         reply_to: ReplyTo,
-        /// Whether it may.
+        /// Whether it is admitted.
         is_admitted: bool,
     },
-    /// To a user's home: a connection that was counted is gone.
+    /// To a user's home: a counted connection is gone.
     UserLeft {
         /// The user.
         user: Arc<str>,
-        /// Which it was.
+        /// The connection.
         member: home::Member,
     },
-    /// From a user's home: the user has a newer connection, and may have one.
+    /// From a user's home: the user has a newer connection, and may have one only.
     Displaced {
-        /// The older one.
+        /// The older connection.
         conn: Key,
     },
-    /// From the control thread: stop listening, close everyone over `drain_ms`, then end.
+    /// From the control thread: stop listening, close all connections over `drain_ms`, then end.
     Drain,
 }
 

@@ -1,4 +1,4 @@
-//! What the server's API does to connections, as letters carry it.
+//! Orders of the server API to connections, as letters carry them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::base::payload::Payload;
 use crate::hub::options::ChannelOptions;
 use crate::shard::outside::Grant;
 
-/// Which connections an [`Order`] is for: those of the user, or of those the one named.
+/// The connections of an [`Order`]: all of a user, or one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     /// The user; empty is the anonymous user.
@@ -18,19 +18,19 @@ pub struct Target {
     pub session: String,
 }
 
-/// What the server's API does to connections.
+/// An order of the server API to connections.
 #[derive(Debug)]
 pub struct Order {
-    /// To which.
+    /// The connections.
     pub target: Target,
-    /// What.
+    /// The action.
     pub deed: Deed,
-    /// Who hears when all shards have done it.
+    /// Called when all shards have carried it out.
     pub done: Done,
 }
 
 impl Order {
-    /// One that nobody waits for.
+    /// An order without a callback.
     pub fn new(target: Target, deed: Deed) -> Self {
         Self { target, deed, done: Done::default() }
     }
@@ -41,14 +41,14 @@ impl Order {
     }
 }
 
-/// Calls someone when it is dropped: when the last shard lets go of the order that it belongs to. A shard does so when it has
-/// carried the order out, with all that follows from it for other shards on its way; one that has ended, too: it has no
-/// connections any more. Called in the shard's thread, so it must not block.
+/// Calls a function when it is dropped: when the last shard drops its order. A shard does so after it has carried the
+/// order out and sent all letters that follow from it; a shard that has ended does so, too, as it has no connections.
+/// Called in the shard's thread, so it must not block.
 #[derive(Default)]
 pub struct Done(Option<Box<dyn FnOnce() + Send + Sync>>);
 
 impl Done {
-    /// One that calls this.
+    /// Makes one with this function.
     pub fn telling(call: impl FnOnce() + Send + Sync + 'static) -> Self {
         Self(Some(Box::new(call)))
     }
@@ -68,48 +68,48 @@ impl fmt::Debug for Done {
     }
 }
 
-/// See [`Order`].
+/// The action of an [`Order`].
 #[derive(Clone, Debug)]
 pub enum Deed {
-    /// Subscribe them, without their asking. Those that are subscribed are so on these terms from now on.
+    /// Subscribe them. An active subscription continues on these terms.
     Subscribe {
         /// Name of the channel.
         channel: Arc<str>,
-        /// What the channel is like.
+        /// Options of the channel.
         options: Arc<ChannelOptions>,
-        /// On which terms.
+        /// Terms of the subscription.
         grant: Box<Grant>,
     },
     /// End their subscription.
     Unsubscribe {
         /// Name of the channel.
         channel: Arc<str>,
-        /// 2000–2999, told to the client.
+        /// Code for the client, 2000–2999.
         code: u32,
-        /// Told to the client.
+        /// Reason for the client.
         reason: String,
     },
-    /// Tell them something, outside of all channels.
+    /// Send them a message outside of all channels.
     Message {
-        /// The same for all.
+        /// The data, the same for all.
         data: Payload,
     },
     /// Close them.
     Disconnect {
-        /// 3000–4999.
+        /// Code for the client, 3000–4999.
         code: u16,
-        /// At most 123 bytes are sent.
+        /// Reason for the client; at most 123 bytes are sent.
         reason: String,
-        /// But not these connections.
+        /// Ids of connections that are not closed.
         spared: Vec<String>,
     },
-    /// Change when they expire, and what others see of them.
+    /// Change their expiry, and their information for others.
     Refresh {
-        /// They have expired: close them.
+        /// Whether they have expired now, and are closed.
         expired: bool,
-        /// Unix time in seconds; 0: never.
+        /// Unix time of the expiry in seconds; 0 for never.
         expire_at_s: u64,
-        /// What others see of them from now on; empty for what they see now.
+        /// New information for others; empty for no change.
         info: Payload,
     },
 }

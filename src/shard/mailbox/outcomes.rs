@@ -1,8 +1,8 @@
-//! What is told outside when the letters of a turn are handed over, and not before.
+//! Results for callers outside the shards, sent after the letters of a turn are handed over.
 //!
-//! Whoever hears that something is done may ask for the next thing at once, of any shard. Its letter must not overtake those
-//! that were written for the first one: a publication that was answered is on its way to all who are subscribed, and
-//! connections that an order has subscribed are counted by their channel's home before anything else reaches it.
+//! A caller that receives a result may send its next request at once, to any shard. Its letter must not overtake
+//! those of the first request: an answered publication is on its way to all subscribers, and connections that an
+//! order has subscribed are counted by their channel's home before anything else reaches it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use super::{Order, OutsideReply};
 use crate::base::heap;
 use crate::hub::home::Answer;
 
-/// See the module documentation.
+/// Results that wait for the end of the turn.
 #[derive(Default)]
 pub(super) struct Outcomes {
     answers: Vec<(OutsideReply, Answer)>,
-    /// Who waits for one hears of it when all shards have dropped it.
+    /// Carried-out orders: their callers are told when all shards have dropped them.
     orders: Vec<Arc<Order>>,
 }
 
@@ -39,7 +39,7 @@ impl Outcomes {
         self.orders.clear();
     }
 
-    /// Gives back the room of a burst that is over.
+    /// Frees unused room after a burst.
     pub(super) fn ease(&mut self) {
         heap::ease_list(&mut self.answers);
         heap::ease_list(&mut self.orders);
