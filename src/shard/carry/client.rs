@@ -398,7 +398,7 @@ impl Client {
     /// The earliest Unix time, in milliseconds, at which the connection or a subscription ends; `None` for never.
     pub(in crate::shard) fn ends_at_ms(&self, conn_delay_ms: u64, sub_delay_ms: u64) -> Option<u64> {
         if self.connecting.is_some() {
-            // The connect command has a deadline of its own, which is earlier.
+            // The connect command has a deadline of its own, and is answered before anything expires.
             return None;
         }
         let delay_ms = if self.refreshes_by_hook { 0 } else { conn_delay_ms };

@@ -155,7 +155,7 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Resumes reading after an answer, or after the flush of what is queued.
+    /// Resumes reading after an answer: at once, or when the queued output has been written.
     pub(in crate::shard) fn read_on(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.stage != Stage::Open || conn.session.waits_for().is_some() {

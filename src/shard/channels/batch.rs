@@ -43,7 +43,7 @@ impl Batch {
         self.began_us
     }
 
-    /// Whether it contains these items, possibly fewer.
+    /// Whether these are its items. Only the number and the last item are compared, since items are only appended.
     pub(in crate::shard) fn is_of(&self, items: &[Item]) -> bool {
         let is_same = |pair: (&Item, &Item)| match pair {
             (Item::Publication(one), Item::Publication(other)) => Arc::ptr_eq(one, other),

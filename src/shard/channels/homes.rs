@@ -110,7 +110,7 @@ impl<W: World> Channels<W> {
                 }
                 self.reply(asker, answer);
             }
-            // A subscriber is never an asker, and a pending result is sent later.
+            // A subscriber is never an asker. `None`: the result will come later.
             Some(Done::Subscribed { asker: Waiter::Asker(_), .. }) | None => {}
         }
     }

@@ -217,7 +217,7 @@ impl<W: World> Channels<W> {
         });
     }
 
-    /// The number of the format in which a connection gets publications, and the flags for a subscriber without one.
+    /// The number of a connection's format for publications, and the flag of a subscriber that has none.
     fn format_of(&mut self, key: Key, ticket: Option<&Ticket>) -> Option<(u8, u8)> {
         let (takes_deltas, takes_numbers) =
             ticket.map_or((false, false), |ticket| (ticket.takes_deltas, ticket.takes_numbers));

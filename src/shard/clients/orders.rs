@@ -161,7 +161,7 @@ impl<W: World> Clients<W> {
     }
 }
 
-/// Whether it ends connections; then no answers have to be sent before.
+/// Whether it ends connections, and so need not wait for a reply.
 fn ends_connections(deed: &Deed) -> bool {
     match deed {
         Deed::Disconnect { .. } | Deed::Refresh { expired: true, .. } => true,
