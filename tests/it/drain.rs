@@ -105,7 +105,16 @@ fn during_a_drain_nobody_is_let_in_and_those_inside_are_served() {
 
 #[test]
 fn what_is_queued_is_sent_before_the_end() {
-    let server = Server::start(&["--drain-ms", "0", "--outbox-bytes-max", "64MiB", "--linger-ms", "10000"]);
+    let server = Server::start(&[
+        "--shards",
+        "1",
+        "--drain-ms",
+        "0",
+        "--outbox-bytes-max",
+        "64MiB",
+        "--linger-ms",
+        "10000",
+    ]);
     let subscriber = Client::subscribed(server.address, &["burst"]);
     let mut publisher = Client::open(server.address);
     let (text, mut count) = ("x".repeat(50_000), 0);
