@@ -7,6 +7,8 @@
 
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/relay.rs"]
+mod relay;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/sentences.rs"]

@@ -1,6 +1,6 @@
 //! Requests of sessions to their shards.
 
-use super::centrifuge::Deferred;
+use super::Deferred;
 use super::desk::PlainRequest;
 use crate::base::slots::Key;
 use crate::hub::words::Ask;

@@ -12,10 +12,12 @@
 //!   deliveries.
 //! * `ending` has [`CloseReason`]; `secret` signs session ids; `pongs` bounds answers to pings; `labels`: values of
 //!   labels in metrics.
+//! * `deferred`: values of a protocol that a shard keeps without knowing the protocol.
 
 mod action;
 pub mod centrifuge;
 mod context;
+mod deferred;
 pub(crate) mod desk;
 mod ending;
 pub(crate) mod endpoint;
@@ -33,9 +35,9 @@ use crate::base::seed::{Purpose, Seed};
 use crate::hub::words::{Denied, News, Reply};
 use crate::proto::ws;
 pub use action::Action;
-pub(crate) use centrifuge::{Deferred, Telling, code_of};
 pub(crate) use context::Splice;
 pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings};
+pub(crate) use deferred::{Deferred, Telling};
 pub use desk::{PlainRequest, PlainResponse};
 pub use ending::CloseReason;
 pub use endpoint::{Endpoint, Endpoints, Serves};
@@ -306,7 +308,10 @@ impl<S> Session<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         match self {
-            Self::Centrifuge(centrifuge) => centrifuge.resume(id, deferred, handler, cx),
+            Self::Centrifuge(centrifuge) => {
+                let Deferred::Centrifuge(command) = deferred;
+                centrifuge.resume(id, command, handler, cx)
+            }
             Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => Ok(()),
         }
     }
@@ -322,7 +327,15 @@ impl<S> Session<S> {
     /// The form in which the client receives publications of a history; `None` where it receives none.
     pub fn telling(&self, takes_deltas: bool) -> Option<Telling> {
         match self {
-            Self::Centrifuge(centrifuge) => Some(centrifuge.telling(takes_deltas)),
+            Self::Centrifuge(centrifuge) => Some(Telling::Centrifuge(centrifuge.telling(takes_deltas))),
+            Self::Head(_) | Self::Raw(_) | Self::Away(_) | Self::Ended => None,
+        }
+    }
+
+    /// The protocol's code and text of a refusal; `None` where the client receives none.
+    pub fn code_of<'a>(&self, denied: &'a Denied) -> Option<(u32, &'a str)> {
+        match self {
+            Self::Centrifuge(_) => Some(centrifuge::code_of(denied)),
             Self::Head(_) | Self::Raw(_) | Self::Away(_) | Self::Ended => None,
         }
     }

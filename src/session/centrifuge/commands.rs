@@ -81,9 +81,9 @@ fn enter(subscribe: Subscribe) -> Enter {
 
 /// A command that is not executed yet, because others precede it.
 #[derive(Debug, PartialEq)]
-pub struct Deferred(pub(super) Request<'static>);
+pub struct WaitingCommand(pub(super) Request<'static>);
 
-impl Deferred {
+impl WaitingCommand {
     /// A copy of the command that does not borrow its frame.
     pub(super) fn new(request: Request<'_>) -> Self {
         Self(owned(request))
@@ -296,14 +296,14 @@ mod tests {
     #[test]
     fn what_waits_tells_what_it_is_about() {
         let subscribe = Subscribe { channel: "a".to_owned(), ..Subscribe::default() };
-        let subscribe = Deferred::new(Request::Subscribe(Box::new(subscribe)));
+        let subscribe = WaitingCommand::new(Request::Subscribe(Box::new(subscribe)));
         assert_eq!((subscribe.enters(), subscribe.channel()), (Some("a"), Some("a")));
         let history = HistoryRequest { channel: Cow::Borrowed("b"), ..HistoryRequest::default() };
-        let history = Deferred::new(Request::History(history));
+        let history = WaitingCommand::new(Request::History(history));
         assert!(history.is_whole() && history.enters().is_none() && history.may_ask());
         assert!(history.is_for_home() && subscribe.is_for_home());
         assert_eq!(history.channel(), Some("b"));
-        let ping = Deferred::new(Request::Ping);
+        let ping = WaitingCommand::new(Request::Ping);
         assert!(!ping.is_whole() && !ping.may_ask() && !ping.is_for_home() && ping.channel().is_none());
     }
 }

@@ -13,17 +13,16 @@ mod views;
 
 use std::borrow::Cow;
 
-pub use commands::Deferred;
+pub use commands::WaitingCommand;
 pub use form::Form;
 pub use held::HeldHead;
-pub use replies::code_of;
-
-pub use views::Telling;
+pub(super) use replies::code_of;
+pub use views::HistoryForm;
 
 use super::pongs::Pongs;
 use super::raw::{Call, Handler, Outcome};
 use super::wire::{Framing, Transport, Wire};
-use super::{Action, CloseReason, Context, Phase, Splice};
+use super::{Action, CloseReason, Context, Deferred, Phase, Splice};
 use crate::base::payload::PayloadRef;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{
@@ -181,7 +180,8 @@ impl Centrifuge {
         let is_full = cx.out.len() + cx.waiting_bytes > cx.settings.outbox_bytes_max / 2;
         let overtakes = cx.is_behind && commands::is_done_here(&request, cx.settings.channel_name_bytes_max);
         if self.phase == Phase::Admitting || (is_full && expects_reply) || overtakes {
-            cx.actions.push(Action::Wait { id, deferred: Deferred::new(request) });
+            cx.actions
+                .push(Action::Wait { id, deferred: Deferred::Centrifuge(WaitingCommand::new(request)) });
             return Ok(());
         }
         self.carry_out(id, request, start, handler, cx)
@@ -293,7 +293,7 @@ impl Centrifuge {
     pub(super) fn resume<H: Handler>(
         &mut self,
         id: u32,
-        deferred: Deferred,
+        deferred: WaitingCommand,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
@@ -341,8 +341,8 @@ impl Centrifuge {
     }
 
     /// The form in which the client receives publications of a history.
-    pub(super) fn telling(&self, takes_deltas: bool) -> Telling {
-        Telling { apart: self.wire.apart(), takes_deltas }
+    pub(super) fn telling(&self, takes_deltas: bool) -> HistoryForm {
+        HistoryForm { apart: self.wire.apart(), takes_deltas }
     }
 
     /// Writes the server's ping: an empty message, or a frame.
@@ -546,7 +546,10 @@ mod tests {
             panic!("{:?}", talk.actions)
         };
         for is_refused in [true, false] {
-            let Action::Wait { id, deferred } = talk.actions.pop().unwrap() else { panic!() };
+            let Action::Wait { id, deferred: Deferred::Centrifuge(deferred) } = talk.actions.pop().unwrap()
+            else {
+                panic!()
+            };
             talk.actions.clear();
             match is_refused {
                 true => talk.session.connect_refused(),
@@ -571,7 +574,10 @@ mod tests {
         {
             let mut talk = Talk::over(Transport::WebSocket);
             talk.take(&format!("{CONNECT}\n{command}")).unwrap();
-            let Action::Wait { id, deferred } = talk.actions.pop().unwrap() else { panic!() };
+            let Action::Wait { id, deferred: Deferred::Centrifuge(deferred) } = talk.actions.pop().unwrap()
+            else {
+                panic!()
+            };
             talk.actions.clear();
             talk.session.connect_refused();
             let outcome = talk.with(|session, cx| session.resume(id, deferred, &mut NoHandler, cx));
@@ -590,7 +596,9 @@ mod tests {
         talk.with(|session, cx| session.reply(1, &Reply::Identified(Identified::default()), cx));
         talk.out.clear();
         for action in early {
-            let Action::Wait { id, deferred } = action else { panic!("{action:?}") };
+            let Action::Wait { id, deferred: Deferred::Centrifuge(deferred) } = action else {
+                panic!("{action:?}")
+            };
             talk.with(|session, cx| session.resume(id, deferred, &mut NoHandler, cx)).unwrap();
         }
         let text = talk.text();

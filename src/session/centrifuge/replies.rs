@@ -33,7 +33,7 @@ fn error_of(denied: &Denied) -> Option<Error> {
 }
 
 /// Code and text of a refusal in the protocol.
-pub fn code_of(denied: &Denied) -> (u32, &str) {
+pub(in crate::session) fn code_of(denied: &Denied) -> (u32, &str) {
     match (denied, error_of(denied)) {
         (Denied::Custom { code, message, .. }, _) => (*code, message),
         (_, error) => {

@@ -32,13 +32,13 @@ pub(super) fn publication(publication: &Publication, takes_deltas: bool) -> mess
 
 /// The form in which a client receives publications of a history.
 #[derive(Clone, Copy, Debug)]
-pub struct Telling {
+pub struct HistoryForm {
     /// The encoding in which large payloads are sent without a copy; `None` where all are copied.
     pub(super) apart: Option<Encoding>,
     pub(super) takes_deltas: bool,
 }
 
-impl Telling {
+impl HistoryForm {
     /// Whether the payload is not copied: it is large, and sent byte by byte as it is stored. For JSON it must be
     /// JSON on one line, and the subscriber must not accept deltas, which encode the payload as a string.
     pub(crate) fn leaves_out(self, publication: &Publication) -> bool {

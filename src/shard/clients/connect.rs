@@ -15,7 +15,7 @@ use crate::hub::ClientInfo;
 use crate::hub::codes::{CodeOutcome, rule_for};
 use crate::hub::home::Joined;
 use crate::hub::words::{Denied, Dismissed, Entered, Identified, Identify, Reply};
-use crate::session::{CloseReason, Transport, code_of};
+use crate::session::{CloseReason, Transport};
 use crate::shard::World;
 use crate::shard::carry::client::{Connecting, JoinedAtConnect, Witness, entered, is_past, ttl_s};
 use crate::shard::mailbox::Ticket;
@@ -169,8 +169,9 @@ impl<W: World> Clients<W> {
             Rejected::TokenExpired => &expired,
             Rejected::TokenInvalid | Rejected::NoCredentials | Rejected::Disconnect { .. } => return None,
         };
-        let (code, message) = code_of(denied);
-        if self.channels.carry.conns.entry(key).is_some_and(|conn| conn.session.is_head_held()) {
+        let session = &self.channels.carry.conns.entry(key)?.session;
+        let (code, message) = session.code_of(denied)?;
+        if session.is_head_held() {
             let code = u16::try_from(code).unwrap_or(u16::MAX);
             return Some(CloseReason::Ordered { code, reason: message.to_owned() });
         }
