@@ -9,7 +9,7 @@
 //! let readiness = Arc::new(Readiness::new(shard_count));
 //! for each shard, on its own thread:        // takes one notice and a clone of the readiness
 //!     listen; readiness.shard_listens();
-//!     notice.end(shard.run())               // a panic is told by the notice's drop
+//!     notice.end(shard.run())               // the notice's drop reports a panic
 //! let outcome = control::run(&runtime, ControlInputs { … })?;   // on the main thread, until all shards have ended
 //! ```
 //!

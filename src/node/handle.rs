@@ -43,7 +43,7 @@ pub(crate) const PATTERN_RESERVED: [char; 6] = ['?', '[', ']', '{', '}', '\\'];
 /// let node = server.node()?;
 /// node.publish("news", br#"{"text":"hello"}"#.to_vec(), &PublishOptions::default()).wait()?;
 ///
-/// // After the drain there is nobody left to answer.
+/// // After the drain no shard answers.
 /// server.drain();
 /// server.wait()?;
 /// assert!(node.publish("news", b"1".to_vec(), &PublishOptions::default()).wait().is_err());

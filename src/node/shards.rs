@@ -33,7 +33,7 @@ pub struct Wiring {
 #[derive(Debug)]
 pub(super) struct Shards {
     pub(super) wiring: Wiring,
-    /// The same options as in the shards. Locked only for a look-up.
+    /// Options, equal to those of the shards. Locked only for a look-up.
     current: RwLock<Current>,
 }
 

@@ -88,7 +88,7 @@ impl Hooks {
     /// Hooks with other options; they share the limit of concurrent requests with the previous ones.
     ///
     /// # Errors
-    /// As [`Hooks::new`].
+    /// Like [`Hooks::new`].
     pub(super) fn renewed(&self, options: &Options, counts: &Arc<Counts>) -> Result<Self, String> {
         let (open, mailboxes) = (Arc::clone(&self.open), Arc::clone(&self.mailboxes));
         Self::over(open, options, self.client.clone(), mailboxes, counts)

@@ -125,7 +125,7 @@ pub fn verify(options: &TokenOptions, token: &Token<'_>, now_unix_s: u64) -> Res
 /// The reason why a token is refused, as a text; `None` when it is accepted. Verifies like [`verify`].
 ///
 /// # Errors
-/// As [`verify`].
+/// Like [`verify`].
 pub fn refusal(
     options: &TokenOptions,
     token: &Token<'_>,

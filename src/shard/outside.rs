@@ -123,11 +123,11 @@ pub enum Question {
     Connect {
         /// The client; without a user yet.
         who: Who,
-        /// As in the connect command.
+        /// Name of the client's program, from the connect command.
         name: String,
-        /// As in the connect command.
+        /// Version of the client's program, from the connect command.
         version: String,
-        /// As in the connect command.
+        /// Data of the connect command.
         data: Vec<u8>,
         /// Channels that it wants to recover.
         channels: Vec<String>,
@@ -143,7 +143,7 @@ pub enum Question {
         who: Who,
         /// Name of the channel.
         channel: String,
-        /// As in the subscribe command.
+        /// Data of the subscribe command.
         data: Vec<u8>,
     },
     /// Call the publish hook.

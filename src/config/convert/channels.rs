@@ -136,7 +136,7 @@ fn is_empty_name(option: &str, value: &Value) -> bool {
     option.ends_with("_proxy_name") && value.text() == Some("")
 }
 
-/// Adds today's options for permissions that version 3 gave by default.
+/// Adds the current options for permissions that version 3 gave by default.
 fn as_in_version_3(table: &Table, tree: &mut Tree) {
     let is_on = |names: &[&str]| names.iter().any(|name| table.find(name).is_some_and(is_true));
     let mut allow = |name: &str, is_allowed: bool| {

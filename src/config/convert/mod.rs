@@ -1,6 +1,6 @@
-//! Converts files and variables of Centrifugo 3 to 5 to today's form.
+//! Converts files and variables of Centrifugo 3 to 5 to the current form.
 //!
-//! Invariant: nothing is lost. Each key becomes a key of today, or a remark says why it has no counterpart. Clients
+//! Invariant: nothing is lost. Each key becomes a current key, or a remark says why it has no counterpart. Clients
 //! get no permission that they did not have: version 3 gave permissions by default that must be given explicitly
 //! today, so its defaults are written out, but only where its own keys show that a file is of that version. Left out:
 //! checks of values, which happen at start. The values of unknown keys do not appear in messages.
@@ -24,13 +24,13 @@ use tree::{Branch, Tree};
 pub use old_variables::convert_variables;
 pub use write::Secrets;
 
-/// A configuration in today's form, with remarks.
+/// A configuration in the current form, with remarks.
 #[derive(Clone, Debug, Default)]
 pub struct Converted {
     tree: Tree,
     /// Remarks on the configuration as a whole.
     remarks: Vec<String>,
-    /// Variables that are in today's form already.
+    /// Variables that are in the current form already.
     kept: Vec<(String, String)>,
 }
 
@@ -63,7 +63,7 @@ pub fn convert_file(path: &Path) -> Result<Converted, ConfigError> {
 fn convert(table: &Table) -> Converted {
     let mut converted = Converted::default();
     let is_of_3 = channels::is_of_version_3(table);
-    // Today's keys come first: they have precedence over older ones.
+    // Current keys come first: they have precedence over older ones.
     let (old, kept): (Vec<_>, Vec<_>) = table.0.iter().partition(|entry| is_moved(entry));
     kept.into_iter().for_each(|entry| converted.keep(entry));
     old.into_iter().for_each(|entry| converted.top(entry, is_of_3));
@@ -75,7 +75,7 @@ fn convert(table: &Table) -> Converted {
 }
 
 impl Converted {
-    /// Keeps a key in today's form, or an unknown one.
+    /// Keeps a key in the current form, or an unknown one.
     fn keep(&mut self, entry: &Entry) {
         let name = &entry.name;
         let is_known = Key::named(name).is_some() || file::is_known(name);
@@ -120,7 +120,7 @@ impl Converted {
         }
     }
 
-    /// Puts a value at its path of today.
+    /// Puts a value at its current path.
     fn move_to(&mut self, name: &str, path: &str, value: &Value) {
         let (value, remark) = values::in_todays_form(path, value);
         if !self.tree.put(path, Branch::of(&value)) {

@@ -13,7 +13,7 @@ pub(super) const PREFIX: &str = "CENTRIFUGO_";
 /// Lists, which are JSON in a variable.
 const LISTS: [&str; 4] = ["namespaces", "rpc_namespaces", "proxies", "consumers"];
 
-/// Converts the variables of an older version; those of today stay as they are.
+/// Converts the variables of an older version; current ones stay as they are.
 pub fn convert_variables(variables: &Variables) -> Converted {
     let mut table = Table::default();
     let (mut kept, mut unknown) = (Vec::new(), Vec::new());
@@ -42,7 +42,7 @@ pub fn convert_variables(variables: &Variables) -> Converted {
     converted
 }
 
-/// Whether a variable, without its prefix and in lower case, is one of today.
+/// Whether a variable, without its prefix and in lower case, is a current one.
 fn is_of_today(flat: &str) -> bool {
     let plain = |path: &str| path.replace('.', "_");
     let of_section = |path: &str| flat.strip_prefix(&plain(path)).is_some_and(|rest| rest.starts_with('_'));

@@ -1,4 +1,4 @@
-//! Conversion of values to today's form: durations get units, lists are lists.
+//! Conversion of values to the current form: durations get units, lists are lists.
 
 use super::super::sections::{CHANNEL, Unsupported};
 use super::super::value::Value;
@@ -19,7 +19,7 @@ const LISTS: [&str; 8] = [
     "grpc_metadata",
 ];
 
-/// A value in today's form for this path, with a remark if it changed.
+/// A value in the current form for this path, with a remark if it changed.
 pub(super) fn in_todays_form(path: &str, value: &Value) -> (Value, Option<String>) {
     let last = path.rsplit('.').next().unwrap_or(path);
     let is_duration = last.rsplit('_').next().is_some_and(|word| DURATIONS.contains(&word));

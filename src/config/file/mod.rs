@@ -222,7 +222,7 @@ mod tests {
                 "t.json:11: shards = \"hush\": expected a whole number from 1 to 1024",
             ][..11]
         );
-        // In a file of today, the error for an old option of a namespace shows its new name.
+        // In a file of the current version, the error for an old option of a namespace shows its new name.
         let text = "[[channel.namespaces]]\nname = \"chat\"\npublish = true\n[channel.without_namespace]\nrecover = true\n";
         assert_eq!(
             errors("t.toml", text),

@@ -1,9 +1,9 @@
-//! Flags of Centrifugo 3 to 5 that version 6 no longer has. Most are equivalent to a key of today and are accepted;
+//! Flags of Centrifugo 3 to 5 that version 6 no longer has. Most are equivalent to a current key and are accepted;
 //! the others are refused with a hint.
 
 use super::names::{MOVED, second};
 
-/// Accepted flags without dashes; the list of names has their keys of today.
+/// Accepted flags without dashes; the list of names has their current keys.
 const SERVED: [&str; 24] = [
     "address",
     "admin",
@@ -58,7 +58,7 @@ pub(in super::super) fn is_flag(name: &str) -> bool {
     served(name).is_some() || REFUSED.contains(&name)
 }
 
-/// The key of today for a flag of an older version.
+/// The current key for a flag of an older version.
 pub(in super::super) fn served(name: &str) -> Option<&'static str> {
     SERVED.contains(&name).then(|| second(MOVED, name)).flatten()
 }

@@ -1,7 +1,7 @@
-//! Names of Centrifugo's keys in versions 3 to 5, which stood at the top of the file, and their names of today. The
+//! Names of Centrifugo's keys in versions 3 to 5, which stood at the top of the file, and their current names. The
 //! one list of them (`names`) is used for files, variables and flags, to refuse, accept or convert them.
 //!
-//! An older name was typed with an intention, most often about permissions. So it is refused with today's name, and
+//! An older name was typed with an intention, most often about permissions. So it is refused with the current name, and
 //! never ignored.
 
 mod flags;
@@ -15,7 +15,7 @@ pub(super) use flags::is_flag;
 pub(super) use flags::{SHORT, served};
 use names::{GONE, MOVED, NAMED, OF_EACH_HOOK, OPPOSITES, OPTIONS, option_today, second};
 
-/// Today's equivalent of a key of an older version.
+/// The current equivalent of a key of an older version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Today {
     /// A key with this path, or several.
@@ -24,7 +24,7 @@ pub(super) enum Today {
     Gone(&'static str),
 }
 
-/// The table of today for channel options at the top of a file.
+/// The current table for channel options at the top of a file.
 const OPTION_TABLE: &str = "channel.without_namespace";
 
 /// The hook named in hints for a key that every hook has today.
@@ -47,8 +47,8 @@ const PREFIXES: [(&str, &str); 13] = [
     ("api_", "http_api"),
 ];
 
-/// Today's equivalent of a key at the top of an older version's file; `None` for a key that no older version has, or
-/// that is unchanged. `is_table`: a section of today may have the name of an old switch.
+/// The current equivalent of a key at the top of an older version's file; `None` for a key that no older version has,
+/// or that is unchanged. `is_table`: a current section may have the name of an old switch.
 pub(super) fn at_top(name: &str, is_table: bool) -> Option<Today> {
     if is_table && is_section(name) || Key::named(name).is_some() {
         return None;
@@ -56,7 +56,7 @@ pub(super) fn at_top(name: &str, is_table: bool) -> Option<Today> {
     today(name)
 }
 
-/// Today's equivalent of an older name.
+/// The current equivalent of an older name.
 pub(super) fn today(name: &str) -> Option<Today> {
     let of_hooks = |key: &str| Today::Path(format!("{key} of each hook, such as {FIRST_HOOK}.{key}"));
     let of_option = || match second(OPPOSITES, name) {
@@ -71,7 +71,7 @@ pub(super) fn today(name: &str) -> Option<Today> {
         .or_else(of_option)
 }
 
-/// Today's path of an older name, for variables and flags; empty if there is no single key today. `None` for an
+/// The current path of an older name, for variables and flags; empty if there is no single key today. `None` for an
 /// unknown name.
 pub(super) fn path_today(name: &str) -> Option<String> {
     let is_key = |path: &String| todays().kind(path).is_some();
@@ -89,12 +89,12 @@ pub(super) fn path_today(name: &str) -> Option<String> {
     of_each.or(path).map(|path| if is_key(&path) { path } else { String::new() })
 }
 
-/// Today's name of a channel option, if it has changed.
+/// The current name of a channel option, if it has changed.
 pub(super) fn option_renamed(name: &str) -> Option<&'static str> {
     second(OPTIONS, name).or_else(|| second(OPPOSITES, name))
 }
 
-/// Whether a section of today has this name.
+/// Whether a current section has this name.
 pub(super) fn is_section(name: &str) -> bool {
     MOVED.iter().any(|(_, path)| path.split('.').next() == Some(name)) || Unsupported::has_table(name)
 }

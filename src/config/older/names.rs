@@ -1,4 +1,4 @@
-//! Names of keys in Centrifugo 3 to 5, whose files are flat, and their places of today.
+//! Names of keys in Centrifugo 3 to 5, whose files are flat, and their current places.
 
 /// Keys with another path today. A switch of a feature is the `enabled` of its section.
 pub(in super::super) const MOVED: &[(&str, &str)] = &[
@@ -282,7 +282,7 @@ pub(in super::super) const OF_EACH_HOOK: &[(&str, &str)] = &[
     ("proxy_grpc_credentials_value", "grpc.credentials_value"),
 ];
 
-/// Keys of a named hook, each with its name of today.
+/// Keys of a named hook, each with its current name.
 pub(in super::super) const OF_NAMED_HOOK: &[(&str, &str)] = &[
     ("static_http_headers", "http.static_headers"),
     ("http_status_to_code_transforms", "http.status_to_code_transforms"),
@@ -481,7 +481,7 @@ pub(in super::super) fn second(
     pairs.iter().find(|(old, _)| *old == name).map(|(_, new)| *new)
 }
 
-/// Today's name of a channel option.
+/// The current name of a channel option.
 pub(in super::super) fn option_today(name: &str) -> Option<&'static str> {
     second(OPTIONS, name).or_else(|| KEPT.iter().find(|kept| **kept == name).copied())
 }

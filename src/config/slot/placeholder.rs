@@ -43,7 +43,7 @@ const WORDS: [&str; 26] = [
     "verysecret",
 ];
 
-/// The same as parts of a longer text: `change-me-in-production`, `your_api_key_here`.
+/// Parts of longer texts that show a preliminary secret: `change-me-in-production`, `your_api_key_here`.
 const WORD_PARTS: [&str; 7] =
     ["changeme", "changeit", "changethis", "yoursecret", "yourapikey", "yourkey", "yourtoken"];
 

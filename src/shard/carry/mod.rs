@@ -6,7 +6,7 @@
 //! * Input: `receive`, `unread` (input left in sockets), `tls` (records), `speak` (calls of sessions).
 //! * Output: `flush` (outboxes, backpressure). Requests for other threads: `desk`.
 //! * Endings: `time` (deadlines, heartbeats), `leaving` (clients that close while commands wait), `close`.
-//! * Memory: `account` and `ledger` count, `pressure` says how short it is.
+//! * Memory: `account` and `ledger` count, `pressure` measures the shortage.
 
 pub(in crate::shard) mod access;
 pub(in crate::shard) mod account;

@@ -1,6 +1,6 @@
 //! Accepting connections, their number and rate; evictions when memory is short; the drain.
 //!
-//! * Coming: `accept`, `newcomers` (reasons to refuse a newcomer), `proxy_header`.
+//! * Coming: `accept`, `newcomers` (reasons to refuse a new connection), `proxy_header`.
 //! * Going: `pressure` (the ladder of responses to short memory), `evict` (too many queued bytes), `drain`.
 
 pub(in crate::shard) mod accept;
