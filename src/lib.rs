@@ -130,7 +130,7 @@
 //!
 //! # How it works, from the outside in
 //!
-//! 1. [`parts::config`]: every limit and deadline, decided at start. [`parts::server`]: shards in their threads, the
+//! 1. [`parts::config`]: all options, limits and deadlines. [`parts::server`]: shards in their threads, the
 //!    mailboxes between them, and [`parts::control`] beside them: the server API, metrics, health, signals. It is
 //!    never on the path of a message between clients. [`parts::node`]: handles by which any thread publishes, queries
 //!    homes, disconnects clients and reloads. [`parts::outside`]: tokens verified by workers, and the application's
