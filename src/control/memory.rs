@@ -1,8 +1,8 @@
 //! Memory use: the bytes that shards count, the process memory that the kernel reports, and the kernel's memory for
 //! sockets. Also the watch that converts `memory_max` to a limit that shards can compare with their counts.
 //!
-//! Resident memory does not fall when memory is freed: the allocator keeps it for later use. A limit on resident
-//! memory would never be met again. So shards compare counted bytes, and resident memory gives the cost of a counted
+//! Resident memory does not fall when memory is freed: the allocator keeps it for later use. Measures that depend on
+//! resident memory would never end. So shards compare counted bytes, and resident memory gives the cost of a counted
 //! byte: it is measured when more bytes are counted than ever since memory was last returned, since then the
 //! allocator keeps none; at other times a measured cost can only lower it. The limit for counted bytes is
 //! `memory_max`, less the process's memory before the first client, divided by that cost.
@@ -24,8 +24,8 @@ use std::time::Duration;
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Counted bytes below which their cost is not measured.
 const TELLING_BYTES: u64 = 8 << 20;
-/// Upper limit of the cost of a counted byte, in thousandths; the lower limit is one byte. Counts include the parts
-/// of things, so a higher cost has another cause.
+/// Maximum cost of a counted byte, in thousandths of a byte; the minimum is one byte. Shards count allocator blocks,
+/// so a higher value has another cause.
 const COST_MAX_THOUSANDTHS: u64 = 2 * THOUSAND;
 /// Freed bytes that are worth returning, and the minimum number of looks between two returns.
 const SPARE_BYTES_MIN: u64 = 12 << 20;

@@ -47,7 +47,7 @@ impl<W: World> Clients<W> {
     /// knows the requested channels, and its answer is final.
     ///
     /// # Errors
-    /// The disconnect of a client that requests a channel that does not exist.
+    /// The disconnect of a client that requests a channel without a namespace, or too many channels.
     pub(in crate::shard) fn asked_from_start(
         &self,
         key: Key,

@@ -90,7 +90,7 @@ impl<W: World> Door<W> {
         let stays = ["queued", "partial_messages", "publications", "letters", "history", "buffers"];
         let own = kinds.iter().filter(|kind| !stays.contains(&kind.name));
         let each = (own.map(|kind| kind.bytes).sum::<u64>() / count).max(1);
-        // Down to the first step, so that closing does not start again at once.
+        // Below the step at which connections are closed, so that closing does not start again at once.
         let excess = known.saturating_sub(allowed / 100 * 95);
         let part = (excess / each).saturating_mul(carry.conns.len() as u64) / count + 1;
         let count = usize::try_from(part).unwrap_or(usize::MAX).min(SHED_AT_ONCE_MAX);
