@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Config, is_loopback};
-use crate::net::Listen;
+use super::Config;
 use crate::outside::options::HookOptions;
 use crate::proto::ws::press;
 use crate::session::desk::{Access, Keys, Route, Routes};
@@ -99,7 +98,6 @@ fn routes(config: &Config) -> Routes {
     let elsewhere = |what: &str, key: &str| {
         Access::Elsewhere(format!("{what} {place} (control); {key} serves it here, unless control is set"))
     };
-    let is_local = |listen: &Listen| listen.address().is_some_and(|address| is_loopback(address.ip()));
     let keys = Keys::new(api.keys.iter().cloned());
     let api_access = match () {
         () if !api.enabled => Access::Elsewhere("the server API is off (http_api.disabled)".to_owned()),
@@ -109,9 +107,7 @@ fn routes(config: &Config) -> Routes {
         }
         () if !keys.is_empty() => Access::ApiKey(keys),
         // Behind a proxy, the address of a client does not show whether it is of this machine.
-        () if api.insecure && config.listen.iter().all(is_local) && !config.trusts_proxies() => {
-            Access::ThisMachine
-        }
+        () if api.insecure && config.listens_to_this_machine() => Access::ThisMachine,
         () => elsewhere("the server API is", "http_api.key"),
     };
     let health_access = match paths.clients_have_health {

@@ -179,6 +179,13 @@ impl Config {
         self.proxy_protocol || !self.trusted_proxies.is_empty()
     }
 
+    /// Whether only programs of this machine reach the listeners for clients: all are on loopback addresses, and no proxy
+    /// connects for others.
+    pub fn listens_to_this_machine(&self) -> bool {
+        let is_local = |listen: &Listen| listen.address().is_some_and(|address| is_loopback(address.ip()));
+        self.listen.iter().all(is_local) && !self.trusts_proxies()
+    }
+
     /// Whether the configuration contains secrets.
     pub fn keeps_secrets(&self) -> bool {
         let tokens = [Some(&self.outside.token), self.outside.subscription_token.as_ref()];

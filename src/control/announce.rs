@@ -53,7 +53,10 @@ impl fmt::Display for Ready<'_> {
 
 /// Warnings for an operator: the features that are open, and to whom.
 pub fn warnings(config: &Config) -> Vec<String> {
-    [clients(config), control(config), metrics(config), proxies(config)].into_iter().flatten().collect()
+    [clients(config), api(config), control(config), metrics(config), proxies(config)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The [`warnings`] of a server with its inherited listeners, if there are any.
@@ -127,6 +130,22 @@ fn lets_anyone_in(config: &Config) -> bool {
         || config.client.allow_certificate_connect_without_token
 }
 
+/// A warning that `http_api.insecure` does not open the server API on listeners that others may reach.
+fn api(config: &Config) -> Option<String> {
+    let is_asked_for = config.api.enabled && config.api.insecure && config.control_paths.clients_have_api;
+    // Development mode has a warning of its own.
+    if !is_asked_for || config.first_page || config.listens_to_this_machine() {
+        return None;
+    }
+    let place = match config.control {
+        Some(address) => format!("served on the control listener only ({address})"),
+        None => "not served, as the control listener is off".to_owned(),
+    };
+    Some(format!(
+        "throng: WARNING: http_api.insecure: without a key the server API is {place}, because others may reach the listeners for clients; set http_api.key to serve it there, too"
+    ))
+}
+
 /// A warning about what other machines may do on the control listener.
 fn control(config: &Config) -> Option<String> {
     let address = config.control.filter(is_outside)?;
@@ -175,6 +194,7 @@ pub fn warning(format: LogFormat, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::networks::Networks;
     use crate::config::ClientOptions;
     use std::sync::Arc;
 
@@ -243,6 +263,34 @@ mod tests {
         assert!(warnings(&config).iter().any(|line| line.contains("/metrics is open")));
         config.first_page = false;
         assert!(warnings(&config)[0].starts_with("throng: WARNING: client.insecure is on, reachable from"));
+    }
+
+    /// The same key opens the API on every listener in Centrifugo.
+    #[test]
+    fn an_api_without_a_key_is_said_to_be_on_the_control_listener_only() {
+        let mut config = Config { first_page: false, ..Config::default() };
+        (config.api.insecure, config.control_paths.clients_have_api) = (true, true);
+        let told = |config: &Config| {
+            let lines = warnings(config);
+            lines.into_iter().find(|line| line.contains("http_api.insecure"))
+        };
+        config.control = Some("127.0.0.1:9000".parse().unwrap());
+        assert_eq!(told(&config), None, "all listeners are on loopback");
+        for listen in ["0.0.0.0:80", "[::]:80", "unix:/run/a"] {
+            let config = Config { listen: vec![listen.parse().unwrap()], ..config.clone() };
+            let line = told(&config).unwrap();
+            assert!(line.contains("WARNING") && line.contains("listener only (127.0.0.1:9000)"), "{line}");
+            assert!(told(&Config { control: None, ..config.clone() }).unwrap().contains("not served"));
+            assert_eq!(told(&Config { first_page: true, ..config.clone() }), None);
+            let mut other = config.clone();
+            other.control_paths.clients_have_api = false;
+            assert_eq!(told(&other), None, "as the configuration says");
+            let mut other = config;
+            other.api.insecure = false;
+            assert_eq!(told(&other), None);
+        }
+        config.trusted_proxies = Networks::parse(["10.0.0.0/8"]).unwrap();
+        assert!(told(&config).is_some(), "behind a proxy");
     }
 
     #[test]

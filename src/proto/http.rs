@@ -187,9 +187,18 @@ pub fn connection_line(is_last: bool, is_http_1_0: bool) -> &'static str {
     }
 }
 
-/// The first value of this name in a target's query.
+/// The first value of this name in a target's query. A pair with a percent sign that begins no escape is passed over, as
+/// if it were missing.
 pub fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+    let pairs = query.split('&').filter(|pair| has_whole_escapes(pair));
+    let mut decoded = pairs.flat_map(|pair| form_urlencoded::parse(pair.as_bytes()));
+    decoded.find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// Whether two hexadecimal digits follow each percent sign (RFC 3986 §2.1).
+fn has_whole_escapes(pair: &str) -> bool {
+    let mut parts = pair.as_bytes().split(|byte| *byte == b'%').skip(1);
+    parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit))
 }
 
 impl<'a> Request<'a> {
@@ -547,6 +556,18 @@ mod tests {
         let (request, _) = Request::parse(text.as_bytes(), 8192).unwrap().unwrap();
         assert_eq!(request.query_value("cf_connect").as_deref(), Some(r#"{"id": 1}"#));
         assert_eq!((request.query_value("y"), request.framing()), (None, Framing::Length(7)));
+        for (query, expected) in [
+            ("a=%zz", None),
+            ("a=1%", None),
+            ("a=1%4", None),
+            ("a=%41%", None),
+            ("%zz=1&a=2", Some("2")),
+            ("a=%zz&a=2", Some("2")),
+            ("b=%&a=%41%4a+%25", Some("AJ %")),
+            ("&&a", Some("")),
+        ] {
+            assert_eq!(query_value(query, "a").as_deref(), expected, "{query}");
+        }
         let cookies = ["a", "token", "c", "d"].map(|name| request.cookie(name));
         assert_eq!(cookies.each_ref().map(Option::as_deref), [Some("b"), Some("t=1"), None, Some("e")]);
     }

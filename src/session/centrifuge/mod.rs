@@ -289,7 +289,8 @@ impl Centrifuge {
         cx.actions.extend(ask.map(|ask| Action::Ask { id, ask }));
     }
 
-    /// Executes a command that was deferred until connect was answered.
+    /// Executes a command that was deferred until connect was answered. If that was refused, only another connect command
+    /// is executed: the client sent the others before it knew of the refusal, and its error is the only reply.
     pub(super) fn resume<H: Handler>(
         &mut self,
         id: u32,
@@ -297,6 +298,9 @@ impl Centrifuge {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
+        if self.phase == Phase::Identifying && !matches!(deferred.0, Request::Connect(_)) {
+            return Ok(());
+        }
         let start = cx.out.len();
         let outcome = self.carry_out(id, deferred.0, start, handler, cx);
         cx.counts.messages_out += u64::from(cx.out.len() > start);
@@ -568,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_for_a_refused_connect_ends_the_connection_and_does_not_wait_again() {
+    fn what_waited_for_a_refused_connect_is_not_carried_out_and_does_not_wait_again() {
         for command in
             [r#"{"id":2,"ping":{}}"#, r#"{"send":{"data":1}}"#, r#"{"id":2,"subscribe":{"channel":"a"}}"#]
         {
@@ -581,8 +585,9 @@ mod tests {
             talk.actions.clear();
             talk.session.connect_refused();
             let outcome = talk.with(|session, cx| session.resume(id, deferred, &mut NoHandler, cx));
-            assert_eq!(outcome, Err(CloseReason::BadRequest), "{command}");
-            assert!(talk.actions.is_empty(), "{command}");
+            assert_eq!(outcome, Ok(()), "{command}");
+            assert!(talk.actions.is_empty() && talk.out.is_empty(), "{command}");
+            assert_eq!(talk.take(command), Err(CloseReason::BadRequest), "{command}");
         }
     }
 

@@ -67,7 +67,9 @@ impl<W: World> Clients<W> {
         }
         let carry = &mut self.channels.carry;
         let Some(client) = carry.client_mut(key) else { return };
-        if !is_overtaken {
+        // A token without an end extends nothing: the connection keeps its end and its information.
+        let extends = by_hook || credentials.expire_at_s != 0;
+        if extends && !is_overtaken {
             client.expire_at_s = credentials.expire_at_s;
         }
         if !by_hook || credentials.caps.is_some() {
@@ -77,9 +79,11 @@ impl<W: World> Clients<W> {
         if !credentials.meta.is_empty() {
             client.meta = credentials.meta.into_boxed_slice();
         }
-        let ttl_s = ttl_s(client.expire_at_s, unix_ms);
+        let ttl_s = ttl_s(if extends { client.expire_at_s } else { 0 }, unix_ms);
         carry.arm(key);
-        self.inform(key, credentials.info);
+        if extends {
+            self.inform(key, credentials.info);
+        }
         if id != 0 {
             self.answer(key, id, &Reply::Renewed { ttl_s });
         }

@@ -253,6 +253,8 @@ fn requests_that_are_no_connect_are_refused_by_their_status() {
     };
     let get = |target: &str| status(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
     assert_eq!((get("/connection/sse"), get("/connection/sse?cf_connect=")), (400, 400));
+    // A value that cannot be decoded is none.
+    assert_eq!(["%zz", "%7", "a%"].map(|value| get(&format!("/connection/sse?cf_connect={value}"))), [400; 3]);
     let connect = r#"{"id":1,"connect":{}}"#;
     let head =
         format!("POST /connection/sse HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", connect.len());
@@ -344,4 +346,61 @@ fn a_history_is_refused_for_want_of_permission_before_its_position_is_looked_at(
         client.request(json!({"history": ask}))["error"]["code"].as_u64()
     };
     assert_eq!(["hist:a", "cache:a", "a"].map(&mut code), [Some(107), Some(103), Some(108)]);
+}
+
+/// Behind the error the connection was closed with 3501, after which clients do not return: one that sends its
+/// subscriptions in the frame of the connect command could not come back with a new token.
+#[test]
+fn what_follows_a_refused_connect_command_is_not_carried_out_and_ends_nothing() {
+    let server = server();
+    let connect = |id: u32, exp: u64| {
+        let claims = json!({"sub": "ann", "exp": exp});
+        json!({"id": id, "connect": {"token": token(&claims)}}).to_string()
+    };
+    let subscribe = |id: u32| json!({"id": id, "subscribe": {"channel": "news"}}).to_string();
+    let ping = json!({"id": 9, "ping": {}}).to_string();
+    let far = u64::from(u32::MAX);
+    let mut peer = Peer::open(server.address, PATH);
+    let next = |peer: &mut Peer| serde_json::from_slice::<Value>(&peer.message().1).unwrap();
+    peer.send(TEXT, [connect(1, 1), subscribe(2), ping.clone(), "{}".to_owned()].join("\n"));
+    let reply = next(&mut peer);
+    assert_eq!((&reply["id"], &reply["error"]["code"]), (&json!(1), &json!(109)));
+    // Another connect command is taken, and what follows that is carried out.
+    peer.send(TEXT, [connect(3, 1), subscribe(4), connect(5, far), subscribe(6)].join("\n"));
+    let reply = next(&mut peer);
+    assert_eq!((&reply["id"], &reply["error"]["code"]), (&json!(3), &json!(109)));
+    let reply = next(&mut peer);
+    assert!(reply["id"] == 5 && reply["connect"]["client"].is_string(), "{reply}");
+    assert_eq!(next(&mut peer), json!({"id": 6, "subscribe": {}}));
+    // A frame that begins with another command is refused as before.
+    let mut peer = Peer::open(server.address, PATH);
+    peer.send(TEXT, connect(1, 1));
+    assert_eq!(next(&mut peer)["error"]["code"], 109);
+    peer.send(TEXT, subscribe(2));
+    peer.expect_close(3501);
+}
+
+/// Such a token removed the end, and its information was taken.
+#[test]
+fn a_refresh_token_without_an_end_extends_nothing() {
+    let server = Server::configured(CONFIG, &["--client.expired_close_delay", "1ms"]);
+    let now_s = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    for has_end in [true, false] {
+        let mut claims = json!({"info": "old"});
+        if has_end {
+            claims["exp"] = (now_s() + 3).into();
+        }
+        let mut client = ann(&server, claims);
+        client.subscribe("news").unwrap();
+        let refresh = token(&json!({"sub": "ann", "info": "new"}));
+        let reply = client.request(json!({"refresh": {"token": refresh}}))["refresh"].take();
+        assert!(reply.is_object() && reply.get("expires").is_none() && reply.get("ttl").is_none(), "{reply}");
+        let present = call(&server, "presence", &json!({"channel": "news"}))["result"]["presence"].take();
+        let infos: Vec<_> = present.as_object().unwrap().values().map(|one| &one["conn_info"]).collect();
+        assert_eq!(infos, [&json!("old")]);
+        if has_end {
+            client.expect_close(3005);
+            server.await_metric("throng_connections", 0);
+        }
+    }
 }
