@@ -141,8 +141,9 @@ fn api(config: &Config) -> Option<String> {
         Some(address) => format!("served on the control listener only ({address})"),
         None => "not served, as the control listener is off".to_owned(),
     };
+    let hint = if config.api.keys.is_empty() { "; set http_api.key to serve it there, too" } else { "" };
     Some(format!(
-        "throng: WARNING: http_api.insecure: without a key the server API is {place}, because others may reach the listeners for clients; set http_api.key to serve it there, too"
+        "throng: WARNING: http_api.insecure: without a key the server API is {place}, because others may reach the listeners for clients{hint}"
     ))
 }
 
@@ -286,6 +287,8 @@ mod tests {
             other.control_paths.clients_have_api = false;
             assert_eq!(told(&other), None, "as the configuration says");
             let mut other = config;
+            other.api.keys = vec!["secret".to_owned()];
+            assert!(line.contains("set http_api.key") && !told(&other).unwrap().contains("set http_api.key"));
             other.api.insecure = false;
             assert_eq!(told(&other), None);
         }

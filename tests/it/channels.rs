@@ -94,7 +94,7 @@ fn what_fails_has_the_protocols_error_and_the_connection_lives_on() {
         (json!({"rpc": {"method": "m", "data": 1}}), 108),
         (json!({"sub_refresh": {"channel": "a", "token": "t"}}), 103),
         (json!({"subscribe": {"channel": "a", "type": 1}}), 108),
-        (json!({"history": {"channel": "a", "reverse": true, "since": {"offset": 0}}}), 107),
+        (json!({"history": {"channel": "a", "reverse": true, "since": {"offset": 0}}}), 108),
         (json!({"history": {"channel": "a", "since": [1, "e"]}}), 107),
         (json!({"subscribe": ["a"]}), 107),
         (json!({"dance": {}}), 104),

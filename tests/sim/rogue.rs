@@ -113,7 +113,7 @@ fn bad_request(out: &mut Vec<u8>, payload: &[u8], rng: &mut Rng) -> u16 {
     3501
 }
 
-/// Any command behind connects that get errors, in the same message or in the next.
+/// Any command behind connects that get errors: in the same message, where it is dropped, or in the next.
 fn behind_refusals(out: &mut Vec<u8>, rng: &mut Rng) -> u16 {
     let channel = r#"{"channel":"c0"}"#;
     let (expired, denied) = (r#"{"token":"expired"}"#, r#"{"token":"denied"}"#);
@@ -125,7 +125,9 @@ fn behind_refusals(out: &mut Vec<u8>, rng: &mut Rng) -> u16 {
     let count = rng.range(1..=5);
     lines.extend((3..3 + count).map(|id| format!(r#"{{"id":{id},"{}":{channel}}}"#, rng.pick(&methods))));
     if rng.chance(50) {
-        return bad_request(out, lines.join("\n").as_bytes(), rng);
+        let last = lines.last().cloned().unwrap_or_default();
+        wire::put_frame(out, true, TEXT, lines.join("\n").as_bytes(), rng);
+        return bad_request(out, last.as_bytes(), rng);
     }
     lines.iter().for_each(|line| wire::put_frame(out, true, TEXT, line.as_bytes(), rng));
     3501

@@ -81,32 +81,36 @@ fn enter(subscribe: Subscribe) -> Enter {
 
 /// A command that is not executed yet, because others precede it.
 #[derive(Debug, PartialEq)]
-pub struct WaitingCommand(pub(super) Request<'static>);
+pub struct WaitingCommand {
+    pub(super) request: Request<'static>,
+    /// Whether a connect command precedes it in its frame.
+    pub(super) is_behind_connect: bool,
+}
 
 impl WaitingCommand {
     /// A copy of the command that does not borrow its frame.
     pub(super) fn new(request: Request<'_>) -> Self {
-        Self(owned(request))
+        Self { request: owned(request), is_behind_connect: false }
     }
 
     /// Whether the reply may be large, as for [`Ask::is_whole`].
     pub fn is_whole(&self) -> bool {
-        matches!(self.0, Request::History(_) | Request::Presence { .. })
+        matches!(self.request, Request::History(_) | Request::Presence { .. })
     }
 
     /// The channel to subscribe to, for a subscribe command.
     pub fn enters(&self) -> Option<&str> {
-        if let Request::Subscribe(subscribe) = &self.0 { Some(&subscribe.channel) } else { None }
+        if let Request::Subscribe(subscribe) = &self.request { Some(&subscribe.channel) } else { None }
     }
 
     /// The channel of the command, if it has one.
     pub fn channel(&self) -> Option<&str> {
-        channel_of(&self.0)
+        channel_of(&self.request)
     }
 
     /// Whether the command may have to be answered outside the shards, as for [`Ask::may_ask`].
     pub fn may_ask(&self) -> bool {
-        match &self.0 {
+        match &self.request {
             Request::Unsubscribe { .. }
             | Request::Pong
             | Request::Ping
@@ -127,7 +131,7 @@ impl WaitingCommand {
 
     /// Whether the channel's home executes it, as for [`Ask::is_for_home`].
     pub fn is_for_home(&self) -> bool {
-        match &self.0 {
+        match &self.request {
             Request::Subscribe(_)
             | Request::Publish { data: Some(_), .. }
             | Request::Presence { .. }
@@ -149,7 +153,7 @@ impl WaitingCommand {
 
     /// Heap bytes, beside its own size.
     pub fn owned_bytes(&self) -> usize {
-        self.0.owned_bytes()
+        self.request.owned_bytes()
     }
 }
 

@@ -129,9 +129,11 @@ impl Centrifuge {
         let begun = self.wire.begin(cx.out, payload.len());
         let start = begun.start;
         let mut count = 0;
+        let mut has_connect = false;
         let mut outcome = Ok(());
         for command in wire::commands(self.wire.encoding, payload) {
             count += 1;
+            has_connect |= matches!(&command, Ok(Command { request: Request::Connect(_), .. }));
             outcome = match command {
                 Ok(command) => self.command(command, start, handler, cx),
                 Err(_) => Err(CloseReason::BadRequest),
@@ -141,6 +143,11 @@ impl Centrifuge {
             }
             // It is not known yet whether the shard can reply at once.
             cx.is_behind |= matches!(cx.actions.last(), Some(Action::Ask { .. } | Action::Wait { .. }));
+            if has_connect
+                && let Some(Action::Wait { deferred: Deferred::Centrifuge(waiting), .. }) = cx.actions.last_mut()
+            {
+                waiting.is_behind_connect = true;
+            }
         }
         cx.counts.messages_out += u64::from(cx.out.len() > start);
         self.wire.end(cx.out, begun, cx.press);
@@ -289,8 +296,8 @@ impl Centrifuge {
         cx.actions.extend(ask.map(|ask| Action::Ask { id, ask }));
     }
 
-    /// Executes a command that was deferred until connect was answered. If that was refused, only another connect command
-    /// is executed: the client sent the others before it knew of the refusal, and its error is the only reply.
+    /// Executes a command that was deferred until connect was answered. If that was refused, the commands of its frame are
+    /// dropped up to another connect command: the client sent them before it knew of the refusal.
     pub(super) fn resume<H: Handler>(
         &mut self,
         id: u32,
@@ -298,11 +305,12 @@ impl Centrifuge {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if self.phase == Phase::Identifying && !matches!(deferred.0, Request::Connect(_)) {
+        let WaitingCommand { request, is_behind_connect } = deferred;
+        if is_behind_connect && self.phase == Phase::Identifying && !matches!(request, Request::Connect(_)) {
             return Ok(());
         }
         let start = cx.out.len();
-        let outcome = self.carry_out(id, deferred.0, start, handler, cx);
+        let outcome = self.carry_out(id, request, start, handler, cx);
         cx.counts.messages_out += u64::from(cx.out.len() > start);
         self.wire.seal(cx.out, start, cx.press);
         outcome
@@ -572,22 +580,26 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_for_a_refused_connect_is_not_carried_out_and_does_not_wait_again() {
+    fn what_waited_for_a_refused_connect_is_dropped_if_it_came_in_its_frame_and_ends_the_connection_if_not() {
         for command in
             [r#"{"id":2,"ping":{}}"#, r#"{"send":{"data":1}}"#, r#"{"id":2,"subscribe":{"channel":"a"}}"#]
         {
-            let mut talk = Talk::over(Transport::WebSocket);
-            talk.take(&format!("{CONNECT}\n{command}")).unwrap();
-            let Action::Wait { id, deferred: Deferred::Centrifuge(deferred) } = talk.actions.pop().unwrap()
-            else {
-                panic!()
-            };
-            talk.actions.clear();
-            talk.session.connect_refused();
-            let outcome = talk.with(|session, cx| session.resume(id, deferred, &mut NoHandler, cx));
-            assert_eq!(outcome, Ok(()), "{command}");
-            assert!(talk.actions.is_empty() && talk.out.is_empty(), "{command}");
-            assert_eq!(talk.take(command), Err(CloseReason::BadRequest), "{command}");
+            let in_one = format!("{CONNECT}\n{command}");
+            for (frames, expected) in
+                [(vec![&in_one[..]], Ok(())), (vec![CONNECT, command], Err(CloseReason::BadRequest))]
+            {
+                let mut talk = Talk::over(Transport::WebSocket);
+                frames.iter().for_each(|frame| talk.take(frame).unwrap());
+                let Action::Wait { id, deferred: Deferred::Centrifuge(deferred) } = talk.actions.pop().unwrap()
+                else {
+                    panic!()
+                };
+                talk.actions.clear();
+                talk.session.connect_refused();
+                let outcome = talk.with(|session, cx| session.resume(id, deferred, &mut NoHandler, cx));
+                assert_eq!(outcome, expected, "{frames:?}");
+                assert!(talk.actions.is_empty() && talk.out.is_empty(), "{frames:?}");
+            }
         }
     }
 

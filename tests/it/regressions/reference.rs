@@ -351,7 +351,7 @@ fn a_history_is_refused_for_want_of_permission_before_its_position_is_looked_at(
 /// Behind the error the connection was closed with 3501, after which clients do not return: one that sends its
 /// subscriptions in the frame of the connect command could not come back with a new token.
 #[test]
-fn what_follows_a_refused_connect_command_is_not_carried_out_and_ends_nothing() {
+fn what_follows_a_refused_connect_command_in_its_frame_is_dropped_and_ends_nothing() {
     let server = server();
     let connect = |id: u32, exp: u64| {
         let claims = json!({"sub": "ann", "exp": exp});
