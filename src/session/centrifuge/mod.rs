@@ -144,7 +144,8 @@ impl Centrifuge {
             // It is not known yet whether the shard can reply at once.
             cx.is_behind |= matches!(cx.actions.last(), Some(Action::Ask { .. } | Action::Wait { .. }));
             if has_connect
-                && let Some(Action::Wait { deferred: Deferred::Centrifuge(waiting), .. }) = cx.actions.last_mut()
+                && let Some(Action::Wait { deferred: Deferred::Centrifuge(waiting), .. }) =
+                    cx.actions.last_mut()
             {
                 waiting.is_behind_connect = true;
             }
@@ -590,7 +591,8 @@ mod tests {
             {
                 let mut talk = Talk::over(Transport::WebSocket);
                 frames.iter().for_each(|frame| talk.take(frame).unwrap());
-                let Action::Wait { id, deferred: Deferred::Centrifuge(deferred) } = talk.actions.pop().unwrap()
+                let Action::Wait { id, deferred: Deferred::Centrifuge(deferred) } =
+                    talk.actions.pop().unwrap()
                 else {
                     panic!()
                 };

@@ -254,7 +254,10 @@ fn requests_that_are_no_connect_are_refused_by_their_status() {
     let get = |target: &str| status(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
     assert_eq!((get("/connection/sse"), get("/connection/sse?cf_connect=")), (400, 400));
     // A value that cannot be decoded is none.
-    assert_eq!(["%zz", "%7", "a%"].map(|value| get(&format!("/connection/sse?cf_connect={value}"))), [400; 3]);
+    assert_eq!(
+        ["%zz", "%7", "a%"].map(|value| get(&format!("/connection/sse?cf_connect={value}"))),
+        [400; 3]
+    );
     let connect = r#"{"id":1,"connect":{}}"#;
     let head =
         format!("POST /connection/sse HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", connect.len());
