@@ -351,8 +351,8 @@ fn a_history_is_refused_for_want_of_permission_before_its_position_is_looked_at(
     assert_eq!(["hist:a", "cache:a", "a"].map(&mut code), [Some(107), Some(103), Some(108)]);
 }
 
-/// Behind the error the connection was closed with 3501, after which clients do not return: one that sends its
-/// subscriptions in the frame of the connect command could not come back with a new token.
+/// Behind the error the connection was closed with 3501. A client that sends its subscriptions in the frame of the
+/// connect command has not yet heard that its token has expired.
 #[test]
 fn what_follows_a_refused_connect_command_in_its_frame_is_dropped_and_ends_nothing() {
     let server = server();
