@@ -221,6 +221,61 @@ fn a_token_is_made_and_looked_into() {
     assert!(stderr.starts_with("throng: not a token"), "{stderr}");
 }
 
+/// A script with an empty variable must not pass a check.
+#[test]
+fn a_token_of_the_wrong_kind_or_none_is_refused() {
+    let one = r#"{"client": {"token": {"hmac_secret_key": "a"}}}"#;
+    let two = r#"{"client": {"token": {"hmac_secret_key": "a"},
+        "subscription_token": {"enabled": true, "hmac_secret_key": "b"}}}"#;
+    for text in [one, two] {
+        let file = TempFile::new(if text == one { "kinds1.json" } else { "kinds2.json" }, text);
+        let run =
+            |words: &[&str]| output(&mut throng(&[&[words[0], "-c", file.path()], &words[1..]].concat()));
+        for words in [
+            &["checktoken"][..],
+            &["checktoken", ""],
+            &["checktoken", " "],
+            &["checksubtoken"],
+            &["checksubtoken", ""],
+        ] {
+            let (code, stdout, stderr) = run(words);
+            assert_eq!((code, stdout.as_str()), (1, ""), "{words:?}: {stderr}");
+            assert!(stderr.contains("a token is needed"), "{words:?}: {stderr}");
+        }
+        for words in [&["gensubtoken", "-u", "42"][..], &["gensubtoken", "-u", "42", "-s", ""]] {
+            let (code, stdout, stderr) = run(words);
+            assert_eq!((code, stdout.as_str()), (1, ""), "{words:?}: {stderr}");
+            assert!(stderr.contains("channel is required (-s)"), "{words:?}: {stderr}");
+        }
+        let connection = run(&["gentoken", "-u", "42"]).1;
+        let subscription = run(&["gensubtoken", "-u", "42", "-s", "chat"]).1;
+        for (command, token, refusal) in [
+            ("checktoken", &connection, None),
+            ("checksubtoken", &subscription, None),
+            ("checktoken", &subscription, Some("it is a subscription token, not a connection token")),
+            ("checksubtoken", &connection, Some("it is a connection token, not a subscription token")),
+        ] {
+            let (code, stdout, _) = run(&[command, token.trim()]);
+            assert_eq!(code, i32::from(refusal.is_some()), "{command}: {stdout}");
+            assert!(stdout.contains(refusal.unwrap_or("\nvalid ")), "{command}: {stdout}");
+        }
+    }
+}
+
+/// As in Centrifugo: a check in a wrong folder must not pass.
+#[test]
+fn a_check_without_a_file_is_told() {
+    let folder = std::env::temp_dir().join(format!("throng-cli-empty-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (code, _, stderr) = output(throng(&["checkconfig"]).current_dir(&folder));
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("config file not found"), "{stderr}");
+    std::fs::write(folder.join("config.json"), r#"{"client": {}}"#).unwrap();
+    let (code, _, stderr) = output(throng(&["checkconfig"]).current_dir(&folder));
+    assert_eq!(code, 0, "{stderr}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 fn keys_table() -> String {
     let mut table = String::new();
     let mut group = None;

@@ -34,12 +34,19 @@ pub struct Effective {
     pub(super) warnings: Vec<ConfigWarning>,
     /// The file, if it exists and is empty.
     pub(super) emptied: Option<PathBuf>,
+    /// Whether a file was read.
+    has_file: bool,
 }
 
 impl Effective {
     /// Warnings about values with no effect or an unexpected one: in the order of the file, then of the keys.
     pub fn warnings(&self) -> &[ConfigWarning] {
         &self.warnings
+    }
+
+    /// Whether a configuration file was named, or found in the working directory.
+    pub fn has_file(&self) -> bool {
+        self.has_file
     }
 
     /// The source of the value of `name`.
@@ -113,6 +120,7 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
     }
     let unknown = layers.iter().flat_map(|layer| &layer.unknown);
     let is_said = pass_over(args.warns_of_unknown(variables), unknown, &mut errors, &mut warnings);
+    let has_file = file.path.is_some();
     let emptied = file.path.filter(|_| file.is_known && tables[0].0.is_empty());
     let is_configured = layers.iter().any(|layer| layer.is_configured)
         || emptied.is_some()
@@ -121,7 +129,7 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
         || args.is_program && variables.is_centrifugo();
     let mut effective = overlay(&layers, is_configured, Surroundings { args, variables }, &mut errors);
     effective.warnings.append(&mut warnings);
-    effective.emptied = emptied;
+    (effective.emptied, effective.has_file) = (emptied, has_file);
     if let Some(file) = variables.get(CA_VARIABLE) {
         Arc::make_mut(&mut effective.config.outside).ca_file = file.to_string_lossy().into_owned();
         effective.places.insert(CA_VARIABLE.to_owned(), Place::Variable(CA_VARIABLE.to_owned()));
@@ -241,6 +249,7 @@ fn overlay(
         places: BTreeMap::new(),
         warnings: layers.iter().flat_map(|layer| layer.warnings.iter().cloned()).collect(),
         emptied: None,
+        has_file: false,
     };
     let typed = layers.iter().flat_map(|layer| &layer.typed);
     let (flat, of_sections): (Vec<_>, Vec<_>) =

@@ -128,6 +128,7 @@ fn lets_anyone_in(config: &Config) -> bool {
         || config.outside.connect.is_some()
         || config.client.allow_anonymous_connect_without_token
         || config.client.allow_certificate_connect_without_token
+        || !config.client.user_id_http_header.is_empty()
 }
 
 /// A warning that `http_api.insecure` does not open the server API on listeners that others may reach.
@@ -306,6 +307,9 @@ mod tests {
         config.client.allow_certificate_connect_without_token = true;
         assert_eq!(warnings(&config), [""; 0]);
         config.client.allow_certificate_connect_without_token = false;
+        config.client.user_id_http_header = "X-User-Id".to_owned();
+        assert_eq!(warnings(&config), [""; 0], "a proxy names the user");
+        config.client.user_id_http_header.clear();
         Arc::make_mut(&mut config.outside).token.hmac_secret_key = "secret".to_owned();
         assert_eq!(warnings(&config), [""; 0]);
     }

@@ -9,13 +9,14 @@ use throng::parts::config::{self, Variables};
 use throng::parts::control::console;
 use throng::parts::net::sys;
 
-use super::convert;
+use super::convert::{self, Form};
+use super::yaml;
 
 /// Random bytes in each new secret.
 const SECRET_BYTES: usize = 32;
 
 /// Writes a configuration with a secret for tokens and a key for the server API, both drawn at random, to a new
-/// file: JSON if its name ends in `.json`, else TOML.
+/// file, in the form that its name says.
 pub(crate) fn write_new(path: &Path) -> ExitCode {
     let (token, key) = match (secret(), secret()) {
         (Ok(token), Ok(key)) => (token, key),
@@ -23,16 +24,17 @@ pub(crate) fn write_new(path: &Path) -> ExitCode {
             return convert::refused(&format!("throng: no random numbers: {error}"));
         }
     };
-    let text = if convert::is_json(path) {
-        format!(
-            "{{\n  \"client\": {{\n    \"token\": {{\n      \"hmac_secret_key\": \"{token}\"\n    }},\n    \
-             \"allowed_origins\": []\n  }},\n  \"http_api\": {{\n    \"key\": \"{key}\"\n  }}\n}}\n"
-        )
-    } else {
-        format!(
+    let whole = serde_json::json!({
+        "client": {"token": {"hmac_secret_key": token}, "allowed_origins": []},
+        "http_api": {"key": key},
+    });
+    let text = match Form::of(path) {
+        Form::Json => format!("{whole:#}\n"),
+        Form::Yaml => yaml::text(&whole),
+        Form::Toml | Form::Variables => format!(
             "[client]\nallowed_origins = []\n\n[client.token]\nhmac_secret_key = \"{token}\"\n\n[http_api]\nkey = \
              \"{key}\"\n"
-        )
+        ),
     };
     convert::write(path, &text, &format!("{} is written, with secrets of its own", path.display()))
 }
@@ -51,10 +53,23 @@ pub(crate) fn defaults(output: Option<&Path>, json: bool) -> ExitCode {
         Ok((_, hard)) => hard,
         Err(error) => return convert::refused(&format!("throng: {error}")),
     };
-    let text = if json || output.is_some_and(convert::is_json) {
-        format!("{:#}\n", effective.json(descriptors, true)["config"])
-    } else {
-        effective.toml(descriptors, true)
+    let form = match output.map(Form::of) {
+        None if json => Form::Json,
+        None => Form::Toml,
+        Some(named) if json && named != Form::Json => return convert::refused(convert::JSON_ELSEWHERE),
+        Some(named) => named,
+    };
+    let mut whole = effective.json(descriptors, true)["config"].take();
+    // Centrifugo has one key here, and refuses a list.
+    whole["http_api"]["key"] = "".into();
+    let text = match form {
+        Form::Json => format!("{whole:#}\n"),
+        Form::Yaml => yaml::text(&whole),
+        Form::Toml | Form::Variables => effective.toml(descriptors, true).replacen(
+            "\n[http_api]\nkey = []",
+            "\n[http_api]\nkey = \"\"",
+            1,
+        ),
     };
     match output {
         Some(path) => convert::write(path, &text, &format!("{} is written", path.display())),

@@ -12,15 +12,33 @@ use throng::parts::config::Variables;
 use throng::parts::config::convert::{Converted, Secrets, convert_file, convert_variables};
 use throng::parts::control::console;
 
+use super::yaml;
+
 /// Exit code for an invalid command line or file.
 const EXIT_USAGE: u8 = 2;
+
+/// The error about JSON in a file that is read in another form.
+pub(crate) const JSON_ELSEWHERE: &str = "throng: --json: expected a file whose name ends in .json";
 
 /// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Toml,
     Json,
+    Yaml,
     Variables,
+}
+
+impl Form {
+    /// The form in which the server reads a file of this name.
+    pub(crate) fn of(path: &Path) -> Self {
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        match ending.to_str() {
+            Some("json") => Self::Json,
+            Some("yaml" | "yml") => Self::Yaml,
+            _ => Self::Toml,
+        }
+    }
 }
 
 /// Converts a file, or without one the variables of the environment, to a file or to standard output.
@@ -37,10 +55,14 @@ pub(crate) fn run(input: Option<&Path>, output: Option<&Path>, form: Form) -> Ex
             );
         }
     };
-    let form = if output.is_some_and(is_json) && form == Form::Toml { Form::Json } else { form };
+    let form = match output.map(Form::of) {
+        Some(named) if form == Form::Toml => named,
+        Some(named) if form == Form::Json && named != Form::Json => return refused(JSON_ELSEWHERE),
+        _ => form,
+    };
     let hides = output.is_none() && std::io::stdout().is_terminal();
     let text = text(&converted, form, if hides { Secrets::Hidden } else { Secrets::Shown });
-    if form == Form::Json {
+    if matches!(form, Form::Json | Form::Yaml) {
         converted.remarks().iter().for_each(|remark| console::complain(&format!("throng: {remark}")));
     }
     if hides {
@@ -66,15 +88,11 @@ pub(crate) fn run(input: Option<&Path>, output: Option<&Path>, form: Form) -> Ex
     }
 }
 
-/// Whether a file of this name is written as JSON.
-pub(crate) fn is_json(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"))
-}
-
 fn text(converted: &Converted, form: Form, secrets: Secrets) -> String {
     match form {
         Form::Toml => converted.toml(secrets),
         Form::Json => converted.json(secrets),
+        Form::Yaml => yaml::text(&serde_json::from_str(&converted.json(secrets)).unwrap_or_default()),
         Form::Variables => converted.env(secrets),
     }
 }

@@ -12,6 +12,7 @@ mod doctor;
 mod names;
 mod stray;
 mod token;
+mod yaml;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -63,6 +64,9 @@ struct ConfigArgs {
     /// Print only errors and warnings, also for the configured certificates and keys; exit code 2 if there are errors
     #[arg(long, conflicts_with_all = ["json", "show_secrets"])]
     check: bool,
+    /// With --check: exit code 1 if there is no configuration file
+    #[arg(long, requires = "check")]
+    needs_file: bool,
     /// Print every key as a flag of the form --section.key=VALUE, with its description
     #[arg(long, conflicts_with_all = ["check", "json", "show_secrets"])]
     flags: bool,
@@ -75,13 +79,13 @@ struct ConfigArgs {
     /// Convert a file of Centrifugo 3, 4 or 5 to the present form, in TOML or with --json in JSON
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["check", "show_secrets"])]
     convert: Option<Option<PathBuf>>,
-    /// Write an initial configuration with new secrets to this new file: JSON if its name ends in .json, else TOML
+    /// Write an initial configuration with new secrets to this new file: JSON or YAML if its name ends so, else TOML
     #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "json", "show_secrets", "convert"])]
     new: Option<PathBuf>,
     /// Print every key with its default outside development mode; ignores the configuration
     #[arg(long, conflicts_with_all = ["check", "show_secrets", "convert", "new"])]
     defaults: bool,
-    /// With --convert and --defaults: write to this file, which must not exist yet, instead of standard output
+    /// With --convert and --defaults: write to this file, which must not exist yet, instead of standard output; JSON or YAML if its name ends so
     #[arg(short = 'o', long, value_name = "FILE", conflicts_with_all = ["check", "show_secrets", "new"])]
     output: Option<PathBuf>,
     /// With --convert: write variables; without a file, from those of the environment
@@ -139,7 +143,9 @@ fn run(cli: Cli) -> ExitCode {
             failed(&"-o needs --convert or --defaults");
             ExitCode::from(EXIT_CONFIG)
         }
-        Command::Config(ConfigArgs { check: true, typed, .. }) => check(&typed.of_program()),
+        Command::Config(ConfigArgs { check: true, needs_file, typed, .. }) => {
+            check(&typed.of_program(), needs_file)
+        }
         Command::Config(ConfigArgs { json, show_secrets, typed, .. }) => {
             resolved(&typed.of_program(), |effective| show(&effective, json, show_secrets))
         }
@@ -166,8 +172,8 @@ fn refused(errors: Vec<ConfigError>) -> ExitCode {
     ExitCode::from(EXIT_CONFIG)
 }
 
-/// Prints errors and warnings; without any it prints nothing.
-fn check(typed: &config::Args) -> ExitCode {
+/// Prints errors and warnings; without any it prints nothing. With `needs_file`, a missing file is an error.
+fn check(typed: &config::Args, needs_file: bool) -> ExitCode {
     let (effective, errors) = config::examine(typed, &Variables::of_process());
     let (unusable, expiring) = node::check_certificates(&effective.config.tls);
     for error in &errors {
@@ -181,6 +187,9 @@ fn check(typed: &config::Args) -> ExitCode {
     }
     for warning in effective.warnings() {
         console::complain(&format!("throng: WARNING: {warning}"));
+    }
+    if needs_file && !effective.has_file() {
+        return failed(&"config file not found: name one with -c");
     }
     for line in announce::warnings(&effective.config) {
         console::complain(&line);

@@ -7,12 +7,13 @@ pub(crate) fn translated(words: Vec<OsString>) -> Vec<OsString> {
     let name = words.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.as_str();
     let (ours, is_check) = match name {
-        "checkconfig" => (&["config", "--check"][..], false),
+        "checkconfig" => (&["config", "--check", "--needs-file"][..], false),
         "genconfig" => return beginning(words, "--new", Some("config.json")),
         "defaultconfig" => return beginning(words, "--defaults", None),
         "version" => (&["--version"][..], false),
         "gentoken" | "gensubtoken" => (&["token"][..], false),
-        "checktoken" | "checksubtoken" => (&["token"][..], true),
+        "checktoken" => (&["token", "--kind", "connection"][..], true),
+        "checksubtoken" => (&["token", "--kind", "subscription"][..], true),
         _ => return words,
     };
     let is_subscription = name == "gensubtoken";
@@ -21,6 +22,8 @@ pub(crate) fn translated(words: Vec<OsString>) -> Vec<OsString> {
     translated.extend(ours.iter().map(OsString::from));
     let mut rest = words.into_iter().skip(2);
     let mut expires = makes_token.then(|| "604800s".to_owned());
+    // Without these two words our command would do something else: make a token of the other kind.
+    let (mut has_channel, mut has_token) = (false, false);
     while let Some(word) = rest.next() {
         let said = word.to_string_lossy().into_owned();
         let (flag, value) =
@@ -31,6 +34,7 @@ pub(crate) fn translated(words: Vec<OsString>) -> Vec<OsString> {
             "-s" | "--strict" if name == "checkconfig" => {}
             "-q" | "--quiet" if makes_token => {}
             "-s" | "--channel" if is_subscription => {
+                has_channel = true;
                 translated.push("--channel".into());
                 translated.extend(value());
             }
@@ -43,9 +47,18 @@ pub(crate) fn translated(words: Vec<OsString>) -> Vec<OsString> {
                 translated.push(flag.into());
                 translated.extend(value());
             }
-            _ if is_check && !said.starts_with('-') => translated.extend(["--check".into(), word]),
+            _ if is_check && !said.starts_with('-') => {
+                has_token = true;
+                translated.extend(["--check".into(), word]);
+            }
             _ => translated.push(word),
         }
+    }
+    if is_subscription && !has_channel {
+        translated.extend(["--channel".into(), "".into()]);
+    }
+    if is_check && !has_token {
+        translated.extend(["--check".into(), "".into()]);
     }
     translated.extend(expires.into_iter().flat_map(|expires| ["--expires".into(), OsString::from(expires)]));
     translated
@@ -84,14 +97,14 @@ mod tests {
     #[test]
     fn commands_of_centrifugo_are_ours() {
         for (typed, ours) in [
-            ("checkconfig -c a.json -s", "config --check --config a.json"),
-            ("checkconfig --config=a.json", "config --check --config a.json"),
+            ("checkconfig -c a.json -s", "config --check --needs-file --config a.json"),
+            ("checkconfig --config=a.json", "config --check --needs-file --config a.json"),
             ("gentoken -u 42", "token --user 42 --expires 604800s"),
             ("gentoken -u 42 -t 60 -q", "token --user 42 --expires 60s"),
             ("gentoken --ttl=-1", "token --expires 0"),
             ("gensubtoken -u 42 -s chat:1", "token --user 42 --channel chat:1 --expires 604800s"),
-            ("checktoken -c a.json x.y.z", "token --config a.json --check x.y.z"),
-            ("checksubtoken x.y.z", "token --check x.y.z"),
+            ("checktoken -c a.json x.y.z", "token --kind connection --config a.json --check x.y.z"),
+            ("checksubtoken x.y.z", "token --kind subscription --check x.y.z"),
             ("version", "--version"),
             ("genconfig", "config --new config.json"),
             ("genconfig -c a.toml", "config --new a.toml"),
@@ -106,6 +119,13 @@ mod tests {
                 std::iter::once("throng").chain(text.split_whitespace()).map(OsString::from).collect()
             };
             assert_eq!(translated(words(typed)), words(ours), "{typed}");
+        }
+        // What is left out stays empty, so that our command refuses it.
+        for (typed, flag) in
+            [("checktoken", "--check"), ("checksubtoken", "--check"), ("gensubtoken", "--channel")]
+        {
+            let ours = translated(["throng", typed, "-c", "a.json"].map(OsString::from).to_vec());
+            assert!(ours.windows(2).any(|pair| pair[0] == flag && pair[1].is_empty()), "{typed}: {ours:?}");
         }
     }
 }

@@ -23,6 +23,22 @@ use throng::parts::shard::outside::Token;
 /// Exit code for an unsuitable configuration or command line.
 const EXIT_USAGE: u8 = 2;
 
+/// The kind of a token.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Connection,
+    Subscription,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "a connection token",
+            Self::Subscription => "a subscription token",
+        })
+    }
+}
+
 /// The flags of `throng token`.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Args {
@@ -47,6 +63,9 @@ pub(crate) struct Args {
     /// Print the contents of this token and whether it is valid; exit code 1 if it is not
     #[arg(long, value_name = "TOKEN")]
     check: Option<String>,
+    /// With --check: a token of the other kind is not valid
+    #[arg(long, value_name = "KIND", requires = "check")]
+    kind: Option<Kind>,
     /// Configuration file with the secret, TOML, JSON or YAML; default: that of the working directory, THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY
     #[arg(long, short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
@@ -63,7 +82,12 @@ impl Args {
 pub(crate) fn run(args: &Args, options: &Options) -> ExitCode {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if let Some(token) = &args.check {
-        return look_into(token.trim(), options, now_s);
+        return look_into(token.trim(), args.kind, options, now_s);
+    }
+    // An empty variable of a script, or a command that makes subscription tokens only.
+    if args.channel.as_deref().is_some_and(|channel| channel.trim().is_empty()) {
+        console::complain(&"throng: channel is required (-s)");
+        return ExitCode::FAILURE;
     }
     match make(args, options, now_s) {
         Ok(token) => print(&token, ExitCode::SUCCESS),
@@ -143,16 +167,25 @@ fn typed(token: &str, is_subscription: bool) -> Token<'_> {
     if is_subscription { Token::Subscription(token) } else { Token::Connection(token) }
 }
 
-fn look_into(token: &str, options: &Options, now_s: u64) -> ExitCode {
+fn look_into(token: &str, wanted: Option<Kind>, options: &Options, now_s: u64) -> ExitCode {
+    if token.is_empty() {
+        console::complain(&"throng: a token is needed");
+        return ExitCode::FAILURE;
+    }
     let Some(seen) = Seen::of(token, now_s) else {
         console::complain(&"throng: not a token: expected three parts in base64url, separated by dots");
         return ExitCode::FAILURE;
     };
     let (keys, section) = keys(options, seen.is_subscription);
-    let (judgement, code) = match refusal(keys, &typed(token, seen.is_subscription), now_s) {
-        Ok(None) => (format!("valid       by {section}"), ExitCode::SUCCESS),
-        Ok(Some(why)) => (format!("not valid   {why} (by {section})"), ExitCode::FAILURE),
-        Err(why) => (format!("unknown     whether it is valid: {why}"), ExitCode::FAILURE),
+    let judged = match (wanted, seen.kind()) {
+        (Some(wanted), kind) if wanted != kind => Err(format!("not valid   it is {kind}, not {wanted}")),
+        _ => Ok(refusal(keys, &typed(token, seen.is_subscription), now_s)),
+    };
+    let (judgement, code) = match judged {
+        Err(other_kind) => (other_kind, ExitCode::FAILURE),
+        Ok(Ok(None)) => (format!("valid       by {section}"), ExitCode::SUCCESS),
+        Ok(Ok(Some(why))) => (format!("not valid   {why} (by {section})"), ExitCode::FAILURE),
+        Ok(Err(why)) => (format!("unknown     whether it is valid: {why}"), ExitCode::FAILURE),
     };
     print(&format!("{seen}\n{judgement}"), code)
 }
@@ -191,6 +224,10 @@ impl Seen {
         let algorithm = head.get("alg").and_then(Value::as_str).unwrap_or("none").to_owned();
         let is_subscription = claims.contains_key("channel");
         Some(Self { algorithm, claims, is_subscription, now_s })
+    }
+
+    fn kind(&self) -> Kind {
+        if self.is_subscription { Kind::Subscription } else { Kind::Connection }
     }
 
     /// Its expiry, relative to now.

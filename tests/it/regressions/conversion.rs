@@ -233,7 +233,7 @@ fn a_configuration_to_begin_with_starts_a_closed_server() {
     let throng = |words: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_throng")).args(words).current_dir(&folder).output().unwrap()
     };
-    for name in ["config.json", "other.toml"] {
+    for name in ["config.json", "other.toml", "other.yaml", "other.YML"] {
         let made = throng(&["genconfig", "-c", name]);
         assert!(made.status.success(), "{made:?}");
         assert!(throng(&["checkconfig", "-c", name]).status.success());
@@ -248,6 +248,21 @@ fn a_configuration_to_begin_with_starts_a_closed_server() {
     let all: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join("all.json")).unwrap()).unwrap();
     assert_eq!(all["client"]["insecure"], false);
-    assert!(throng(&["checkconfig", "-c", "all.json"]).status.success());
+    // Centrifugo refuses a list.
+    assert_eq!(all["http_api"]["key"], "");
+    for name in ["all.json", "all.toml", "all.yaml", "all.yml"] {
+        if name != "all.json" {
+            let made = throng(&["defaultconfig", "-c", name]);
+            assert!(made.status.success(), "{made:?}");
+        }
+        let checked = throng(&["checkconfig", "-c", name]);
+        assert!(checked.status.success(), "{checked:?}");
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let section = text.split("http_api").nth(1).unwrap();
+        assert!(!section.lines().take(12).any(|line| line.contains("key") && line.contains("[]")), "{text}");
+    }
+    let elsewhere = throng(&["config", "--defaults", "--json", "-o", "wrong.toml"]);
+    assert_eq!(elsewhere.status.code(), Some(2), "{elsewhere:?}");
+    assert!(!folder.join("wrong.toml").exists());
     std::fs::remove_dir_all(&folder).unwrap();
 }
