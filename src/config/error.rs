@@ -74,7 +74,8 @@ impl fmt::Display for ConfigError {
         let Self { key, said, complaint, place } = self;
         // An error is one line; keys in PEM have several.
         let said = match said {
-            said if said.contains('\n') => HIDDEN,
+            // A key that was pasted as a certificate may have lost its line breaks.
+            said if said.contains('\n') || said.contains("-----BEGIN ") => HIDDEN,
             said if is_url(key) => &shown_url(said),
             said => &without_userinfo(said),
         };
@@ -203,6 +204,17 @@ pub(super) fn variable_name(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pasted_key_is_not_shown() {
+        for line_break in ["\n", " ", "\\n"] {
+            let said = ["-----BEGIN PRIVATE KEY-----", "HUSH", "-----END PRIVATE KEY-----"].join(line_break);
+            let key = "client.proxy.connect.http.tls.server_ca_pem".to_owned();
+            let place = Place::File { path: "a.json".into(), line: 3 };
+            let error = ConfigError { key, said, complaint: "holds no certificate".to_owned(), place };
+            assert!(!error.to_string().contains("HUSH"), "{error}");
+        }
+    }
 
     #[test]
     fn user_and_password_of_a_url_are_not_told() {

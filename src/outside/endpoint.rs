@@ -78,7 +78,10 @@ pub(super) fn faults_of(name: &str, options: &HookOptions) -> Vec<String> {
 /// # Errors
 /// The reason why there is none. The text does not contain the URL, which may hold secrets.
 fn url_of(options: &HookOptions) -> Result<Uri, String> {
-    http::parse_url(&options.fill(&options.endpoint)?).map_err(str::to_owned)
+    http::parse_url(&options.fill(&options.endpoint)?).map_err(|why| match why {
+        http::USERINFO => format!("{why}; send it in a static header"),
+        _ => why.to_owned(),
+    })
 }
 
 /// A configured header of the hook, as it is sent.

@@ -183,6 +183,9 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
+/// The defect of a URL with credentials (RFC 3986, section 3.2.1).
+pub(super) const USERINFO: &str = "a URL with a user name or password in it is not supported";
+
 /// Parses a URL of the configuration.
 ///
 /// # Errors
@@ -194,9 +197,7 @@ pub(super) fn parse_url(url: &str) -> Result<Uri, &'static str> {
     }
     match uri.authority() {
         None => Err("a URL without a host"),
-        Some(authority) if authority.as_str().contains('@') => {
-            Err("a URL with a password in it is not supported; send it in a static header")
-        }
+        Some(authority) if authority.as_str().contains('@') => Err(USERINFO),
         Some(_) => Ok(uri),
     }
 }

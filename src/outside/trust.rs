@@ -17,6 +17,9 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use super::options::HookTls;
 use crate::tls::Source;
 
+/// The label of a certificate (RFC 7468, section 5.1) with the start of its frame.
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// The invalid option, and the reason.
 pub(super) type Fault = (&'static str, String);
 
@@ -96,8 +99,8 @@ fn own(tls: &HookTls) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKey
     let (cert, key) = ("http.tls.cert_pem", "http.tls.key_pem");
     match (tls.cert_pem.is_empty(), tls.key_pem.is_empty()) {
         (true, true) => return Ok(None),
-        (true, false) => return Err((cert, "expected beside http.tls.key_pem".to_owned())),
-        (false, true) => return Err((key, "expected beside http.tls.cert_pem".to_owned())),
+        (true, false) => return Err((cert, "key_pem is set without cert_pem: set both".to_owned())),
+        (false, true) => return Err((key, "cert_pem is set without key_pem: set both".to_owned())),
         (false, false) => {}
     }
     let chain = text(&tls.cert_pem).and_then(|pem| certificates(&pem)).map_err(|why| (cert, why))?;
@@ -119,6 +122,10 @@ fn text(value: &str) -> Result<Vec<u8>, String> {
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    // Before parsing, which may fail at what is no certificate: a key, for example, whose line breaks are lost.
+    if !pem.windows(CERTIFICATE.len()).any(|window| window == CERTIFICATE) {
+        return Err("holds no certificate".to_owned());
+    }
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let all = all.map_err(|error| format!("not PEM: {error}"))?;
     if all.is_empty() { Err("holds no certificate".to_owned()) } else { Ok(all) }
@@ -213,6 +220,15 @@ mod tests {
         ] {
             assert_eq!(fault(tls).unwrap().0, option);
         }
+        let one_line = key.replace('\n', " ");
+        for tls in [
+            HookTls { server_ca_pem: one_line.clone(), ..tls() },
+            HookTls { cert_pem: one_line, key_pem: key.clone(), ..tls() },
+        ] {
+            assert_eq!(fault(tls).unwrap().1, "holds no certificate");
+        }
+        let unpaired = fault(HookTls { key_pem: key, ..tls() }).unwrap();
+        assert_eq!(unpaired.1, "key_pem is set without cert_pem: set both");
         let (bare, cert_pem) = ("MIGHAgEAMBMGByqGSM49AgEG".to_owned(), pem);
         let told = fault(HookTls { cert_pem, key_pem: bare.clone(), ..tls() }).unwrap();
         assert!(

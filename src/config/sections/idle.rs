@@ -3,13 +3,14 @@
 
 use super::{List, Sections};
 use crate::hub::options::ChannelOptions;
-use crate::outside::options::TokenOptions;
+use crate::outside::options::{HookTls, TokenOptions};
 
 /// All such keys by path, each with the reason.
 pub(in super::super) fn idle(sections: &Sections) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut tell = |path: String, lacks: &str| found.push((path, format!("has no effect without {lacks}")));
     hooks(sections, &mut tell);
+    hooks_tls(sections, &mut tell);
     if !sections.subscription_token_enabled && sections.subscription_token != TokenOptions::default() {
         tell("client.subscription_token".to_owned(), "client.subscription_token.enabled = true");
     }
@@ -63,6 +64,37 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
             of_channels => format!("{of_channels} = true {IN_A_NAMESPACE}"),
         };
         tell(format!("{path}.endpoint"), &lacks);
+    }
+}
+
+/// TLS options of hooks whose TLS options are off: public authorities are used, and no client certificate.
+fn hooks_tls(sections: &Sections, tell: Tell<'_>) {
+    let unnamed = [
+        ("client.proxy.connect", &sections.connect),
+        ("client.proxy.refresh", &sections.refresh),
+        ("rpc.proxy", &sections.rpc),
+        ("channel.proxy.subscribe", &sections.subscribe),
+        ("channel.proxy.publish", &sections.publish),
+        ("channel.proxy.sub_refresh", &sections.sub_refresh),
+        ("channel.proxy.state", &sections.state),
+    ];
+    let unnamed = unnamed.into_iter().map(|(path, hook)| (path.to_owned(), hook));
+    let named = sections.proxies.iter();
+    let named = named.map(|proxy| (format!("{}.{}", List::Proxies.path(), proxy.name), &proxy.options));
+    for (path, hook) in unnamed.chain(named).filter(|(_, hook)| !hook.tls.enabled) {
+        let HookTls { enabled: _, server_ca_pem, cert_pem, key_pem, server_name, insecure_skip_verify } =
+            &hook.tls;
+        for (is_set, name) in [
+            (!server_ca_pem.is_empty(), "server_ca_pem"),
+            (!cert_pem.is_empty(), "cert_pem"),
+            (!key_pem.is_empty(), "key_pem"),
+            (!server_name.is_empty(), "server_name"),
+            (*insecure_skip_verify, "insecure_skip_verify"),
+        ] {
+            if is_set {
+                tell(format!("{path}.http.tls.{name}"), "http.tls.enabled = true");
+            }
+        }
     }
 }
 

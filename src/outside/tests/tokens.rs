@@ -252,6 +252,7 @@ fn options_that_make_no_sense_are_named() {
         (endpoint("grpc://a:1"), "the connect hook's endpoint: not a URL with http or https"),
         (endpoint("http://a b"), "the connect hook's endpoint: not a URL"),
         (endpoint("https://user:word@host/"), "send it in a static header"),
+        (token(|t| t.jwks_public_endpoint = "https://user:word@host/".into()), "in it is not supported"),
         (header("a b", "c"), "the rpc hook's static header"),
         (header("a", "b\nc"), "the rpc hook's static header"),
     ];
@@ -259,6 +260,7 @@ fn options_that_make_no_sense_are_named() {
     for (options, expected) in table {
         let [why] = &check(&options)[..] else { panic!("one fault: {options:?}") };
         assert!(why.contains(expected), "{why:?}, not {expected:?}");
+        assert!(!why.contains("jwks") || !why.contains("header"), "key sets have no headers: {why}");
         let error = World::start(Arc::new(options), Arc::new([]), &runtime).unwrap_err();
         assert_eq!((error.kind(), error.to_string()), (std::io::ErrorKind::InvalidInput, why.clone()));
     }

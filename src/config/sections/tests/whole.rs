@@ -126,6 +126,33 @@ fn what_is_configured_and_has_no_effect_is_told() {
     assert_eq!(toml(asked).unwrap().warnings(), []);
 }
 
+/// The author expects that the hook's certificate is checked with these.
+#[test]
+fn tls_options_of_hooks_that_are_off_are_told() {
+    for hook in ["client.proxy.connect", "channel.proxy.state", "rpc.proxy", "proxies.own"] {
+        for (option, value) in [
+            ("server_ca_pem", "'/nowhere/ca.pem'"),
+            ("cert_pem", "'/nowhere/cert.pem'"),
+            ("key_pem", "'/nowhere/key.pem'"),
+            ("server_name", "'a'"),
+            ("insecure_skip_verify", "true"),
+        ] {
+            let text = match hook.strip_prefix("proxies.") {
+                Some(name) => {
+                    format!(
+                        "[[proxies]]\nname = '{name}'\nendpoint = 'http://a'\n[proxies.http.tls]\n{option} = {value}\n"
+                    )
+                }
+                None => format!("[{hook}.http.tls]\n{option} = {value}\n"),
+            };
+            let wanted = format!("{hook}.http.tls.{option} has no effect without http.tls.enabled = true");
+            let effective = toml(&text).unwrap();
+            let said: Vec<_> = effective.warnings().iter().map(|w| format!("{} {}", w.key, w.text)).collect();
+            assert!(said.contains(&wanted), "{said:?}, not {wanted}");
+        }
+    }
+}
+
 #[test]
 fn a_chat_in_production_becomes_what_it_says() {
     let config = json(PRODUCTION);
