@@ -24,16 +24,13 @@ fn block(text: &mut String, keys: &Map<String, Value>, depth: usize) {
         let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         text.push_str(&if is_plain { name.clone() } else { Value::from(name.as_str()).to_string() });
-        match value {
-            Value::Object(inner) if !inner.is_empty() => {
-                text.push_str(":\n");
-                block(text, inner, depth + 1);
-            }
-            _ => {
-                text.push_str(": ");
-                text.push_str(&value.to_string());
-                text.push('\n');
-            }
+        if let Some(inner) = value.as_object().filter(|inner| !inner.is_empty()) {
+            text.push_str(":\n");
+            block(text, inner, depth + 1);
+        } else {
+            text.push_str(": ");
+            text.push_str(&value.to_string());
+            text.push('\n');
         }
     }
 }
