@@ -285,9 +285,9 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "convert",
-        modules: &["bin/throng/beginning", "bin/throng/convert"],
+        modules: &["bin/throng/beginning", "bin/throng/convert", "bin/throng/yaml"],
         may_import: &["throng::parts::config", "throng::parts::control::console", "throng::parts::net::sys"],
-        crates: &[],
+        crates: &["serde_json"],
         never_std: &[],
         never_words: &[],
     },
