@@ -7,8 +7,11 @@ use super::client_names;
 use super::development::OPEN_BEHIND_PROXIES;
 use super::error::CA_VARIABLE;
 use super::resolve::Effective;
-use super::{Config, ConfigError, Key, listeners, sections};
+use super::slot::HIDDEN;
+use super::{Config, ConfigError, Key, TlsOptions, listeners, sections};
 use crate::net::Listen;
+use crate::tls::CertificateError;
+use crate::tls::certificates::Flaw;
 
 /// All conflicts of a configuration.
 pub(super) fn conflicts(effective: &Effective) -> Vec<ConfigError> {
@@ -125,6 +128,54 @@ fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
         errors.push(error(("http_server.tls.enabled", complaint)));
     }
     errors
+}
+
+impl Effective {
+    /// Adds errors about unusable certificates and keys to those of the configuration, in their order, each with the
+    /// key and its place; a key that has an error already gets no second one. Returns those that come from no key.
+    pub fn add_certificate_errors(
+        &self,
+        errors: &mut Vec<ConfigError>,
+        unusable: Vec<CertificateError>,
+    ) -> Vec<CertificateError> {
+        let known: Vec<_> = errors.iter().map(|error| error.key.clone()).collect();
+        let mut left = Vec::new();
+        for flaw in unusable {
+            match self.certificate_error(&flaw) {
+                Some(error) if known.contains(&error.key) => {}
+                Some(error) => errors.push(error),
+                None => left.push(flaw),
+            }
+        }
+        errors.sort_by_key(ConfigError::line);
+        left
+    }
+
+    fn certificate_error(&self, error: &CertificateError) -> Option<ConfigError> {
+        let TlsOptions { cert, key, client_ca, server, .. } = &self.config.tls;
+        let CertificateError { name, flaw } = error;
+        let of_server = [
+            ("http_server.tls.cert_pem", &server.cert),
+            ("http_server.tls.key_pem", &server.key),
+            ("http_server.tls.client_ca_pem", &server.client_ca),
+        ];
+        let of_files = [("tls_cert", cert), ("tls_key", key), ("tls_client_ca", client_ca)];
+        let at = |at: usize| {
+            let ((path, value), (flat, files)) = (of_server[at], of_files[at]);
+            if name == path || name == value {
+                // The value is shown only if it is the path of a file: it may hold a key.
+                let said = if name == value { format!("{value:?}") } else { HIDDEN.to_owned() };
+                let place = self.place(path).clone();
+                return Some(ConfigError { key: path.to_owned(), said, complaint: flaw.to_string(), place });
+            }
+            files.contains(name).then(|| error_at(self, flat, error.to_string()))
+        };
+        // One file may hold both.
+        let is_of_key =
+            matches!(flaw, Flaw::NoKey | Flaw::EncryptedKey | Flaw::BadKey(_) | Flaw::KeyOfAnother { .. });
+        let order = if is_of_key { [1, 0, 2] } else { [0, 1, 2] };
+        order.into_iter().find_map(at)
+    }
 }
 
 fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> ConfigError {

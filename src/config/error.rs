@@ -69,6 +69,13 @@ pub struct ConfigError {
     pub place: Place,
 }
 
+impl ConfigError {
+    /// The line in the file, for sorting: other places come last.
+    pub(super) fn line(&self) -> usize {
+        if let Place::File { line, .. } = self.place { line } else { usize::MAX }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, said, complaint, place } = self;

@@ -140,7 +140,7 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
         errors.append(&mut found);
     }
     // In the order of the file, then those of variables and flags.
-    errors.sort_by_key(|error| if let Place::File { line, .. } = error.place { line } else { usize::MAX });
+    errors.sort_by_key(ConfigError::line);
     (effective, errors)
 }
 

@@ -108,12 +108,24 @@ pub fn check(options: &TlsOptions) -> (Vec<CertificateError>, Vec<String>) {
         key: vec![key.clone()],
         ..bare.clone()
     };
-    let mut parts: Vec<_> =
-        options.cert.iter().zip(&options.key).map(|(cert, key)| Ok(one(cert, key))).collect();
+    let (mut parts, mut errors, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    // A certificate and its key are read apart: if neither can be read, there are two errors.
+    for (cert, key) in options.cert.iter().zip(&options.key) {
+        let unread: Vec<_> = [read(cert).err(), read(key).err()].into_iter().flatten().collect();
+        if unread.is_empty() {
+            parts.push(Ok(one(cert, key)));
+        }
+        errors.extend(unread);
+    }
     parts.extend(options.pem.iter().map(|pem| Ok(TlsOptions { pem: vec![pem.clone()], ..bare.clone() })));
     if options.server.enabled {
         let server = ServerTls { client_ca: String::new(), ..options.server.clone() };
-        parts.push(Ok(TlsOptions { server, ..bare.clone() }));
+        let unread = [read_any(CERT_PEM, &server.cert).err(), read_any(KEY_PEM, &server.key).err()];
+        let unread: Vec<_> = unread.into_iter().flatten().collect();
+        if unread.is_empty() {
+            parts.push(Ok(TlsOptions { server, ..bare.clone() }));
+        }
+        errors.extend(unread);
     }
     if options.asks_clients() {
         // With a valid certificate, so that only the authorities are checked.
@@ -122,7 +134,6 @@ pub fn check(options: &TlsOptions) -> (Vec<CertificateError>, Vec<String>) {
         let server = ServerTls { client_ca: options.server.client_ca.clone(), ..ServerTls::default() };
         parts.push(pem.map(|pem| TlsOptions { pem, client_ca, client_ca_pem, server, ..bare.clone() }));
     }
-    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     for part in parts {
         match part.and_then(State::load_new) {
             Ok((_, serving)) => {
@@ -319,9 +330,10 @@ fn read_any<'a>(
     match Source::of(value) {
         Source::Text(text) => Ok((key, Zeroizing::new(text))),
         // A text that was meant as a key must not appear in an error.
-        Source::File(path) if !Source::may_be_told(path) => {
-            Err(Flaw::Refused("is neither PEM, nor its base64, nor the path of a file".to_owned()).of(key))
-        }
+        Source::File(path) if !Source::may_be_told(path) => match fs::metadata(path) {
+            Err(error) => Err(Flaw::NoSource(error.to_string()).of(key)),
+            Ok(_) => Ok((path, read(path)?)),
+        },
         Source::File(path) => Ok((path, read(path)?)),
     }
 }

@@ -99,8 +99,8 @@ fn own(tls: &HookTls) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKey
     let (cert, key) = ("http.tls.cert_pem", "http.tls.key_pem");
     match (tls.cert_pem.is_empty(), tls.key_pem.is_empty()) {
         (true, true) => return Ok(None),
-        (true, false) => return Err((cert, "key_pem is set without cert_pem: set both".to_owned())),
-        (false, true) => return Err((key, "cert_pem is set without key_pem: set both".to_owned())),
+        (true, false) => return Err((key, "key_pem is set without cert_pem: set both".to_owned())),
+        (false, true) => return Err((cert, "cert_pem is set without key_pem: set both".to_owned())),
         (false, false) => {}
     }
     let chain = text(&tls.cert_pem).and_then(|pem| certificates(&pem)).map_err(|why| (cert, why))?;
@@ -212,8 +212,8 @@ mod tests {
         for (tls, option) in [
             (HookTls { server_ca_pem: "/nowhere/ca.pem".to_owned(), ..tls() }, "http.tls.server_ca_pem"),
             (HookTls { server_ca_pem: key.clone(), ..tls() }, "http.tls.server_ca_pem"),
-            (HookTls { cert_pem: pem.clone(), ..tls() }, "http.tls.key_pem"),
-            (HookTls { key_pem: key.clone(), ..tls() }, "http.tls.cert_pem"),
+            (HookTls { cert_pem: pem.clone(), ..tls() }, "http.tls.cert_pem"),
+            (HookTls { key_pem: key.clone(), ..tls() }, "http.tls.key_pem"),
             (HookTls { cert_pem: pem.clone(), key_pem: pem.clone(), ..tls() }, "http.tls.key_pem"),
             (HookTls { cert_pem: pem.clone(), key_pem: other, ..tls() }, "http.tls.key_pem"),
             (HookTls { server_name: "not a name".to_owned(), ..tls() }, "http.tls.server_name"),

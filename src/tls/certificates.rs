@@ -119,6 +119,8 @@ pub struct CertificateError {
 pub enum Flaw {
     /// The file cannot be read.
     Unreadable(String),
+    /// The value is neither a text nor a file that can be read, for this reason. It is not shown: it may be a key.
+    NoSource(String),
     /// The file is empty.
     Empty,
     /// It is not PEM.
@@ -158,6 +160,9 @@ impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
+            Self::NoSource(why) => {
+                write!(f, "is neither PEM, nor its base64, nor the path of a file that can be read ({why})")
+            }
             Self::Empty => f.write_str("is empty"),
             Self::NotPem(why) => write!(f, "is not PEM: {why}"),
             Self::NoCertificate => f.write_str("holds no certificate (BEGIN CERTIFICATE)"),
@@ -248,7 +253,12 @@ impl PemPair<'_> {
 pub(crate) fn certificates(pem: &Pem<'_>) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     check_not_empty(pem)?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.bytes).collect();
-    let all = all.map_err(|error| not_pem(pem, &error))?;
+    let all = match all {
+        Ok(all) => all,
+        // A key, for example, whose line breaks are lost.
+        Err(_) if !String::from_utf8_lossy(pem.bytes).contains("BEGIN CERTIFICATE") => Vec::new(),
+        Err(error) => return Err(not_pem(pem, &error)),
+    };
     if all.is_empty() { Err(Flaw::NoCertificate.of(pem.name)) } else { Ok(all) }
 }
 

@@ -352,7 +352,25 @@ fn a_section_that_names_no_certificate_stops_the_start() {
     for (section, wanted) in [
         (
             "cert_pem = \"/nowhere/a.pem\"\nkey_pem = \"/nowhere/a.key\"",
-            "/nowhere/a.pem: cannot be read: No such file",
+            "tls.toml:5: http_server.tls.cert_pem = \"/nowhere/a.pem\": cannot be read: No such file",
+        ),
+        // All errors of one file at once.
+        (
+            "cert_pem = \"/nowhere/a.pem\"\nkey_pem = \"/nowhere/a.key\"\nzebra = 1",
+            "tls.toml:6: http_server.tls.key_pem = \"/nowhere/a.key\": cannot be read: No such file",
+        ),
+        (
+            "cert_pem = \"/nowhere/a.pem\"\nkey_pem = \"/nowhere/a.key\"\nzebra = 1",
+            "tls.toml:7: http_server.tls.zebra",
+        ),
+        (
+            "cert_pem = \"nowhere\"\nkey_pem = \"/nowhere/a.key\"",
+            "tls.toml:5: http_server.tls.cert_pem = …: is neither PEM, nor its base64, nor the path of a file that can \
+             be read (No such file",
+        ),
+        (
+            "cert_pem = \"-----BEGIN PRIVATE KEY----- HUSH -----END PRIVATE KEY-----\"\nkey_pem = \"/nowhere/a.key\"",
+            "tls.toml:6: http_server.tls.key_pem = \"/nowhere/a.key\": cannot be read: No such file",
         ),
         (
             "cert_pem = \"a.pem\"",
@@ -366,6 +384,7 @@ fn a_section_that_names_no_certificate_stops_the_start() {
             let output = run.args(command).args(["--control", "off", "--config", &file]).output().unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
             assert!(output.status.code() == Some(2) && said.contains(wanted), "{said}");
+            assert!(!said.contains("HUSH"), "{said}");
         }
     }
 }

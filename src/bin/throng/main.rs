@@ -128,7 +128,10 @@ fn run(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(typed) => {
             let typed = typed.of_program();
-            resolved(&typed, |effective| serve(effective, &typed))
+            match examined(&typed) {
+                Ok((effective, _)) => serve(effective, &typed),
+                Err(code) => code,
+            }
         }
         Command::Config(ConfigArgs { flags: true, .. }) => print(&config::listed_flags(), "the flags"),
         Command::Config(args) if args.convert.is_some() => {
@@ -172,19 +175,28 @@ fn refused(errors: Vec<ConfigError>) -> ExitCode {
     ExitCode::from(EXIT_CONFIG)
 }
 
+/// Resolves the command line and reads the certificates and keys; or prints all errors. Also returns warnings about
+/// certificates that expire soon.
+fn examined(typed: &config::Args) -> Result<(Effective, Vec<String>), ExitCode> {
+    let (effective, mut errors) = config::examine(typed, &Variables::of_process());
+    let (unusable, expiring) = node::check_certificates(&effective.config.tls);
+    let left = effective.add_certificate_errors(&mut errors, unusable);
+    if errors.is_empty() && left.is_empty() {
+        return Ok((effective, expiring));
+    }
+    let code = refused(errors);
+    for error in left {
+        console::complain(&format!("throng: {error}"));
+    }
+    Err(code)
+}
+
 /// Prints errors and warnings; without any it prints nothing. With `needs_file`, a missing file is an error.
 fn check(typed: &config::Args, needs_file: bool) -> ExitCode {
-    let (effective, errors) = config::examine(typed, &Variables::of_process());
-    let (unusable, expiring) = node::check_certificates(&effective.config.tls);
-    for error in &errors {
-        console::complain(&format!("throng: {error}"));
-    }
-    for error in &unusable {
-        console::complain(&format!("throng: {error}"));
-    }
-    if !errors.is_empty() || !unusable.is_empty() {
-        return ExitCode::from(EXIT_CONFIG);
-    }
+    let (effective, expiring) = match examined(typed) {
+        Ok(examined) => examined,
+        Err(code) => return code,
+    };
     for warning in effective.warnings() {
         console::complain(&format!("throng: WARNING: {warning}"));
     }
