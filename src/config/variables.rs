@@ -145,27 +145,44 @@ pub(super) fn is_for_others(rest: &str, value: &str) -> bool {
 /// `THRONG_X_PORT_8000_TCP_ADDR` (kubernetes.io/docs: "Accessing the Service", environment variables). A port whose
 /// value is an address is such a variable, even if it is a key.
 fn is_of_kubernetes(rest: &str, value: &str) -> bool {
+    // The Service may have any name, and so a form may begin after any underscore.
+    let starts = rest.match_indices('_').map(|(at, _)| at + 1);
+    [0].into_iter().chain(starts).any(|at| is_kubernetes_form(&rest[at..], value))
+}
+
+/// Whether this is the part of such a variable after the Service's name, with a value that Kubernetes gives it.
+fn is_kubernetes_form(name: &str, value: &str) -> bool {
     const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
-    let is_address = PROTOCOLS.iter().any(|protocol| {
-        value.strip_prefix(&protocol.to_ascii_lowercase()).is_some_and(|at| at.starts_with("://"))
-    });
-    if rest == "PORT" || rest.ends_with("_PORT") {
-        return is_address;
+    let is_address = || {
+        let protocol = value.split_once("://").map(|(protocol, _)| protocol.to_ascii_uppercase());
+        protocol.is_some_and(|protocol| PROTOCOLS.contains(&protocol.as_str()))
+    };
+    let is_ip = || value.parse::<std::net::IpAddr>().is_ok();
+    let is_number = || value.parse::<u16>().is_ok();
+    match name {
+        "SERVICE_HOST" => return is_ip(),
+        "SERVICE_PORT" => return is_number(),
+        "PORT" => return is_address(),
+        _ if name.strip_prefix("SERVICE_PORT_").is_some_and(|port| !port.is_empty()) => return is_number(),
+        _ => {}
     }
-    let is_service = |name: &str| name == "HOST" || name == "PORT" || name.starts_with("PORT_");
-    // At any position: the Service may have any name.
-    let after = |word: &str| {
-        rest.match_indices(word)
-            .filter(|(at, _)| *at == 0 || rest[..*at].ends_with('_'))
-            .map(|(at, _)| &rest[at + word.len()..])
-            .collect::<Vec<_>>()
+    let Some(port) = name.strip_prefix("PORT_") else { return false };
+    let parts: Vec<_> = port.split('_').collect();
+    let (number, protocol, part) = match parts[..] {
+        [number, protocol] => (number, protocol, None),
+        [number, protocol, part] => (number, protocol, Some(part)),
+        _ => return false,
     };
-    let is_port = |tail: &str| {
-        let (number, tail) = tail.split_once('_').unwrap_or((tail, ""));
-        let protocol = tail.split('_').next().unwrap_or_default();
-        !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) && PROTOCOLS.contains(&protocol)
-    };
-    after("SERVICE_").into_iter().any(is_service) || after("PORT_").into_iter().any(is_port)
+    if number.parse::<u16>().is_err() || !PROTOCOLS.contains(&protocol) {
+        return false;
+    }
+    match part {
+        None => is_address(),
+        Some("PROTO") => value.eq_ignore_ascii_case(protocol),
+        Some("PORT") => is_number(),
+        Some("ADDR") => is_ip(),
+        Some(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -182,7 +199,9 @@ mod tests {
     fn no_key_is_passed_over_as_somebody_else_s() {
         for path in names().paths() {
             let variable = super::super::names::variable(path);
-            assert!(!is_for_others(&variable, "8000"), "{variable}");
+            for value in ["8000", "10.0.0.1", "tcp", "text"] {
+                assert!(!is_for_others(&variable, value), "{variable}={value}");
+            }
             let own = format!("{OWN}{variable}");
             assert!(own != FILE_VARIABLE && !OUTSIDE_VARIABLES.contains(&own.as_str()), "{own}");
         }
@@ -205,36 +224,50 @@ mod tests {
 
     #[test]
     fn what_is_for_others_is_left_alone() {
-        for rest in [
-            "SERVICE_HOST",
-            "SERVICE_PORT",
-            "SERVICE_PORT_HTTP",
-            "PORT",
-            "PORT_8000_TCP",
-            "PORT_8000_TCP_ADDR",
-            "PORT_8000_SCTP_PROTO",
-            "EDGE_SERVICE_HOST",
-            "EDGE_PORT_8000_TCP_PROTO",
-            "EDGE_PORT",
-            "HTTP_SERVER_PORT",
-            "GRPC_API_PORT",
-            "VAR_ANYTHING",
-        ] {
+        let (ip, number, address) = ("10.0.0.1", "8000", "tcp://10.0.0.1:8000");
+        let mut set = vec![("HTTP_SERVER_PORT".to_owned(), address), ("VAR_ANYTHING".to_owned(), "text")];
+        for service in ["", "X_", "HTTP_SERVER_", "PORT_", "SERVICE_", "A_SERVICE_PORT_"] {
+            let of_service = [
+                ("SERVICE_HOST", ip),
+                ("SERVICE_HOST", "fd00::1"),
+                ("SERVICE_PORT", number),
+                ("SERVICE_PORT_HTTP", number),
+                ("SERVICE_PORT_GRPC_API", number),
+                ("PORT", address),
+                ("PORT", "udp://[fd00::1]:53"),
+                ("PORT_8000_TCP", address),
+                ("PORT_8000_TCP_PROTO", "tcp"),
+                ("PORT_8000_TCP_PORT", number),
+                ("PORT_8000_TCP_ADDR", ip),
+                ("PORT_53_UDP", "udp://10.0.0.1:53"),
+                ("PORT_53_UDP_PROTO", "udp"),
+                ("PORT_53_UDP_PORT", "53"),
+                ("PORT_53_UDP_ADDR", ip),
+                ("PORT_8000_SCTP_PROTO", "sctp"),
+            ];
+            set.extend(of_service.map(|(name, value)| (format!("{service}{name}"), value)));
+        }
+        for (rest, value) in set {
             for prefix in [OWN, CENTRIFUGO] {
-                let variables: Variables =
-                    [(format!("{prefix}{rest}"), "tcp://10.0.0.1:80")].into_iter().collect();
+                let variables: Variables = [(format!("{prefix}{rest}"), value)].into_iter().collect();
                 let source = read(&variables, prefix);
                 let is_empty = source.table.0.is_empty() && source.for_lists.is_empty();
-                assert!(is_empty && !variables.is_centrifugo(), "{prefix}{rest}");
+                assert!(is_empty && !variables.is_centrifugo(), "{prefix}{rest}={value}");
             }
         }
         for other in ["THRONG_BIN", "THRONG_CONFIG", "CENTRIFUGO_CLIENT_INSECURE", "OTHER"] {
             assert_eq!(errors(&[(other, "true")]), [""; 0], "{other}");
         }
         assert_eq!(errors(&[("THRONG_CLIENT_INSECUR", "")]), [""; 0], "an empty one is absent");
-        for (name, value) in
-            [("THRONG_PORT", "8000"), ("THRONG_SERVICE_HOSTS", "x"), ("THRONG_A_PORT_X_TCP", "x")]
-        {
+        for (name, value) in [
+            ("THRONG_PORT", "8000"),
+            ("THRONG_SERVICE_HOSTS", "10.0.0.1"),
+            ("THRONG_SERVICE_HOST", "text"),
+            ("THRONG_SERVICE_PORT", "text"),
+            ("THRONG_A_PORT_X_TCP", "tcp://10.0.0.1:80"),
+            ("THRONG_A_PORT_80_TCP", "80"),
+            ("THRONG_A_PORT_80_TCP_PROTO", "udp"),
+        ] {
             assert_eq!(errors(&[(name, value)]).len(), 1, "{name}={value} is none of Kubernetes");
         }
     }
