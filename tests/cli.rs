@@ -141,7 +141,7 @@ fn faults_of_every_kind_end_with_2() {
         (&["token"], "there is no client.token.hmac_secret_key to sign with"),
         (&["token", "--user", "42", "--check", "x"], "cannot be used with"),
         (&["--no-such-flag"], "unexpected argument '--no-such-flag'"),
-        (&["no-such-command"], "unrecognized subcommand 'no-such-command'"),
+        (&["no-such-command"], "word 1 of the command line is not a command; it is not shown"),
     ] {
         let (code, _, stderr) = output(&mut throng(args));
         assert_eq!(code, 2, "{args:?}: {stderr}");

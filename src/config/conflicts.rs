@@ -100,7 +100,7 @@ fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
     found.extend(sections::outside_conflicts(&effective.config.outside));
     let mut errors: Vec<_> = found.into_iter().map(|found| error(&found.path, found.complaint)).collect();
     if effective.config.outside.skips_signatures && !effective.config.development {
-        let complaint = "expected development = true with it: anyone could be any user".to_owned();
+        let complaint = "is allowed only in development mode: anyone could be any user".to_owned();
         errors.push(error("client.insecure_skip_token_signature_verify", complaint));
     }
     for flat in ["websocket_path", "echo"] {

@@ -112,14 +112,14 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// Whether the value of a key is a URL or a list of URLs.
-fn is_url(key: &str) -> bool {
+pub(super) fn is_url(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["endpoint", "address", "url", "dsn"].iter().any(|end| key.ends_with(end))
 }
 
 /// A URL value in the form in which it may be shown: without all text before its last @, and without a query. The
 /// value may be no valid URL, and contain a password all the same.
-fn shown_url(said: &str) -> String {
+pub(super) fn shown_url(said: &str) -> String {
     let text = said.trim_end_matches(['"', '\'', ']']);
     let closing = &said[text.len()..];
     let is_scheme = |scheme: &str| {

@@ -116,14 +116,20 @@ impl FromArgMatches for Args {
             let flag = Place::Flag(format!("--{path}"));
             let path = older::served(path).unwrap_or(path);
             let before = args.flags.iter_mut().find(|one| one.place == flag);
-            match (before, word) {
-                (Some(before), Some(word)) => before.words.push(word.to_owned()),
-                (Some(_), None) => {}
-                (None, word) => args.flags.push(Said {
-                    path: path.to_owned(),
-                    words: word.map(str::to_owned).into_iter().collect(),
-                    place: flag,
-                }),
+            let words = word.map(str::to_owned);
+            match before {
+                Some(before) => {
+                    // A switch without a value counts as one with `true`.
+                    let on = || "true".to_owned();
+                    if before.words.is_empty() {
+                        before.words.push(on());
+                    }
+                    before.words.push(words.unwrap_or_else(on));
+                }
+                None => {
+                    let words = words.into_iter().collect();
+                    args.flags.push(Said { path: path.to_owned(), words, place: flag });
+                }
             }
         }
         Ok(args)

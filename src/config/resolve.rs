@@ -8,7 +8,7 @@ use super::error::CA_VARIABLE;
 use super::file::{self, Layer};
 use super::said::{self, Said, Source};
 use super::sections::{self, Target};
-use super::slot::{PLACEHOLDER, Raw, WEAK_SECRET};
+use super::slot::{HIDDEN, PLACEHOLDER, Raw, WEAK_SECRET};
 use super::value::Table;
 use super::variables::{self, Variables};
 use super::{Config, ConfigError, ConfigWarning, Place, Sections, Timeouts, listeners, lists};
@@ -102,7 +102,8 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
             (outdated, Place::Variable(name)) if name.starts_with(variables::CENTRIFUGO) => match outdated {
                 Some(outdated) => errors.push(outdated),
                 None => {
-                    let text = format!("is an {}; it is ignored", unknown.complaint);
+                    let (what, hint) = unknown.complaint.split_once("; ").unwrap_or((&unknown.complaint, ""));
+                    let text = format!("is an {what}, ignored; {hint}");
                     warnings.push(ConfigWarning { key: said.path, text, place: said.place });
                 }
             },
@@ -158,7 +159,7 @@ fn pass_over<'a>(
         Ok(true) => {
             for unknown in unknown {
                 errors.retain(|error| error != unknown);
-                let text = format!("is passed over: {}", unknown.complaint);
+                let text = format!("is ignored: {}", unknown.complaint);
                 warnings.push(ConfigWarning { key: unknown.key.clone(), text, place: unknown.place.clone() });
             }
         }
@@ -311,7 +312,7 @@ fn lay(
             }
         }
         let slot = typed.target.slot(&mut effective.config, &mut effective.sections);
-        let expected = slot.expected();
+        let (expected, is_switch) = (slot.expected(), slot.is_switch());
         let hint = if slot.is_text() && raw.is_bare() {
             ": put it in quotes".to_owned()
         } else {
@@ -339,9 +340,18 @@ fn lay(
             effective.places.insert(name.to_owned(), typed.place.clone());
             warn_of_weak(&mut effective.warnings, typed, name, &raw);
         } else {
+            if let Some(unquoted) = raw.unquoted().filter(|_| typed.target.is_secret()) {
+                errors.push(typed.error(unquoted));
+                continue;
+            }
             let is_of_grpc = typed.raw.said().trim_matches('"').starts_with("grpc://");
             let reason = if is_of_grpc { "hooks over gRPC are not served; " } else { "" };
-            errors.push(typed.error(format!("{reason}expected {expected}{hint}")));
+            let mut error = typed.error(format!("{reason}expected {expected}{hint}"));
+            if is_switch && matches!(typed.place, Place::Flag(_)) {
+                // What stands where a switch has no value may be the secret of another flag.
+                error.said = HIDDEN.to_owned();
+            }
+            errors.push(error);
         }
     }
 }

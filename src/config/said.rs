@@ -3,9 +3,10 @@
 use super::error::ConfigError;
 use super::file::{self, nearest};
 use super::names::{ValueKind, names};
+use super::sections::{Alias, Sections, Target};
 use super::slot::HIDDEN;
 use super::value::{Table, Value};
-use super::{Place, lists, older};
+use super::{Config, Place, lists, older};
 
 /// A value from a variable or a flag.
 #[derive(Clone)]
@@ -45,8 +46,11 @@ pub(super) struct Source {
 /// Converts typed values to a source.
 pub(super) fn source(said: Vec<Said>) -> Source {
     let mut source = Source::default();
+    source.errors.extend(twice(&said));
     for one in said {
-        match names().kind(&one.path) {
+        let is_wrong = source.errors.iter().any(|error| error.place == one.place);
+        match names().kind(&one.path).filter(|_| !is_wrong) {
+            None if is_wrong => {}
             Some(kind) => match value(&one, kind) {
                 Ok(value) => source.table.put(&one.path, &one.place, value),
                 Err(error) => source.errors.push(error),
@@ -55,6 +59,37 @@ pub(super) fn source(said: Vec<Said>) -> Source {
         }
     }
     source
+}
+
+/// The errors for keys that several flags set, under two names or by repeating a flag whose value is no list. One of
+/// the values would have no effect.
+fn twice(said: &[Said]) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    let flags: Vec<_> = said.iter().filter(|one| matches!(one.place, Place::Flag(_))).collect();
+    for (at, one) in flags.iter().enumerate() {
+        let complaint = match flags[..at].iter().find(|before| before.path == one.path) {
+            Some(before) => format!("sets the same key as {}: give one of them", before.place),
+            None if one.words.len() > 1 && !is_repeatable(&one.path) => "is given twice".to_owned(),
+            None => continue,
+        };
+        let (key, said) = (flag_of(one), String::new());
+        errors.push(ConfigError { key, said, complaint, place: one.place.clone() });
+    }
+    errors
+}
+
+/// The name of a flag without its dashes.
+fn flag_of(said: &Said) -> String {
+    said.place.to_string().trim_start_matches('-').to_owned()
+}
+
+/// Whether the key's flag may be repeated. An unknown key, or one that is not supported, has an error of its own.
+fn is_repeatable(path: &str) -> bool {
+    let (mut config, mut sections) = (Config::default(), Sections::default());
+    match Target::find(path) {
+        Some(target) => target.slot(&mut config, &mut sections).is_list(),
+        None => Alias::find(path).is_none(),
+    }
 }
 
 /// The value of the words.
@@ -126,8 +161,10 @@ pub(super) fn unknown(said: &Said) -> ConfigError {
                 None if lists::is_of_list(&said.path) => {
                     "unknown variable; no namespace, hook or consumer has this name".to_owned()
                 }
-                None => "unknown variable; `throng config` prints every key, of which variables are named"
-                    .to_owned(),
+                None => {
+                    "unknown variable; `throng config --flags` lists the keys, from which variables are named"
+                        .to_owned()
+                }
             }
         }
         Place::Default | Place::File { .. } | Place::Flag(_) => match file::meant(&said.path) {
@@ -145,6 +182,44 @@ mod tests {
     fn said(path: &str, words: &[&str]) -> Said {
         let place = Place::Variable(format!("THRONG_{}", super::super::names::variable(path)));
         Said { path: path.to_owned(), words: words.iter().map(|word| (*word).to_owned()).collect(), place }
+    }
+
+    #[test]
+    fn a_key_that_two_flags_set_is_refused() {
+        let flag = |name: &str, path: &str, words: &[&str]| {
+            let place = Place::Flag(name.to_owned());
+            Said { place, ..said(path, words) }
+        };
+        for (flags, wanted) in [
+            (
+                vec![
+                    flag("-p", "http_server.port", &["1"]),
+                    flag("--http_server.port", "http_server.port", &["2"]),
+                ],
+                "--http_server.port sets the same key as -p: give one of them",
+            ),
+            (
+                vec![
+                    flag("--http-api-key", "http_api.key", &["A"]),
+                    flag("--http_api.key", "http_api.key", &["B"]),
+                ],
+                "--http_api.key sets the same key as --http-api-key: give one of them",
+            ),
+            (
+                vec![flag("--http_server.port", "http_server.port", &["1", "2"])],
+                "--http_server.port is given twice",
+            ),
+            (
+                vec![flag("--client.insecure", "client.insecure", &["true", "false"])],
+                "--client.insecure is given twice",
+            ),
+        ] {
+            let source = source(flags);
+            let errors: Vec<_> = source.errors.iter().map(ToString::to_string).collect();
+            assert_eq!(errors, [wanted]);
+        }
+        let list = source(vec![flag("--http_api.key", "http_api.key", &["A", "B"])]);
+        assert!(list.errors.is_empty(), "a list may be given in several flags");
     }
 
     #[test]

@@ -209,6 +209,24 @@ mod tests {
         effective.unwrap()
     }
 
+    #[test]
+    fn queries_and_users_of_urls_are_hidden_with_the_secrets() {
+        let text = "[client.proxy.connect]\nenabled = true\nendpoint = 'http://h/c?token=hush'\n[rpc.proxy]\n\
+                    endpoint = 'http://h/r?token=hush'\n[client.token]\njwks_public_endpoint = 'http://h/k?token=hush'\n\
+                    [[proxies]]\nname = 'one'\nendpoint = 'http://h/p?token=hush'\n";
+        let effective = loaded("queries.toml", text);
+        let forms = |shows| [effective.toml(9, shows), effective.json(9, shows).to_string()];
+        for shown in forms(false) {
+            assert!(!shown.contains("hush"), "{shown}");
+            for url in ["http://h/c?…", "http://h/r?…", "http://h/k?…", "http://h/p?…"] {
+                assert!(shown.contains(url), "{url}: {shown}");
+            }
+        }
+        for shown in forms(true) {
+            assert_eq!(shown.matches("?token=hush").count(), 4, "{shown}");
+        }
+    }
+
     /// All flat keys, each with a value that is not its default.
     const UNLIKE_DEFAULT: &[(&str, &str)] = &[
         ("listen", "0.0.0.0:80,[::1]:8080"),

@@ -214,9 +214,12 @@ mod tests {
             ("THRONG_LISTENS", "is THRONG_LISTEN meant?"),
             ("THRONG_HMAC_SECRET_KEY", "is THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY meant?"),
             ("THRONG_client_insecure", "is THRONG_CLIENT_INSECURE meant?"),
-            ("THRONG_CONFIGURATION_FILE", "`throng config` prints every key, of which variables are named"),
+            (
+                "THRONG_CONFIGURATION_FILE",
+                "`throng config --flags` lists the keys, from which variables are named",
+            ),
             ("THRONG_CHANNEL_NAMESPACES_CHAT_PRESENCE", "no namespace, hook or consumer has this name"),
-            ("THRONG_", "`throng config` prints every key, of which variables are named"),
+            ("THRONG_", "`throng config --flags` lists the keys, from which variables are named"),
         ] {
             assert_eq!(errors(&[(name, "value")]), [format!("{name}=…: unknown variable; {meant}")]);
         }

@@ -380,8 +380,12 @@ mod tests {
             ("serve --nobody --knows", None),
             ("--htp-api-key=HUSH", None),
             ("--htp-api-key HUSH", None),
-            ("srve", None),
-            ("config chek", None),
+            (
+                "srve",
+                Some("error: word 1 of the command line is not a command; is serve meant?; it is not shown"),
+            ),
+            ("HUSH", Some("error: word 1 of the command line is not a command; it is not shown")),
+            ("config HUSH", Some("error: word 2 of the command line is not expected")),
         ] {
             let words: Vec<OsString> = format!("throng {typed}").split(' ').map(OsString::from).collect();
             let error = Cli::try_parse_from(config::spell_flags(words.clone())).err().unwrap();

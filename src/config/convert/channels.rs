@@ -106,7 +106,7 @@ fn options(table: &Table, namespace: &str, is_of_3: bool) -> (Tree, Vec<String>)
             if !is_of_3 && !entry.value.is_off() {
                 let today = second(OPTIONS, name).or_else(|| second(OPPOSITES, name)).unwrap_or_default();
                 remarks.push(format!(
-                    "{name} is a key of Centrifugo 3, which later versions passed over: it is left out; today it is {today}"
+                    "{name} is a key of Centrifugo 3, which later versions ignored: it is left out; today it is {today}"
                 ));
             }
             continue;

@@ -103,7 +103,7 @@ fn a_file_of_version_5_becomes_one_of_today() {
         converted(CHAT).remarks(),
         [
             "sockjs has no counterpart: clients use http_stream or sse where there is no WebSocket",
-            "admin.enabled: throng passes it over: there are no admin pages; the server API and /metrics tell what goes on",
+            "admin.enabled: throng ignores it: there are no admin pages; the server API and /metrics tell what goes on",
         ]
     );
 }
@@ -119,7 +119,7 @@ fn what_is_converted_is_taken_in_each_form() {
     assert_eq!(config.outside.publish.as_ref().unwrap().http_headers, ["cookie", "origin"]);
     assert_eq!(config.namespaces.named["chat"].history_ttl_ms, 300_000);
     assert!(toml.contains("# sockjs has no counterpart: "), "{toml}");
-    assert!(toml.contains("# throng passes it over: there are no admin pages"), "{toml}");
+    assert!(toml.contains("# throng ignores it: there are no admin pages"), "{toml}");
     assert!(toml.contains("\n[[channel.namespaces]]\nname = \"chat\"\n"), "{toml}");
 }
 
@@ -201,7 +201,7 @@ fn leftovers_of_version_3_open_nothing() {
     let converted = converted(text);
     let remarks = converted.remarks().join("\n");
     assert_eq!(
-        remarks.matches("is a key of Centrifugo 3, which later versions passed over").count(),
+        remarks.matches("is a key of Centrifugo 3, which later versions ignored").count(),
         2,
         "{remarks}"
     );

@@ -7,7 +7,7 @@
 use super::super::older;
 use super::super::value::Table;
 use super::super::{ConfigError, ConfigWarning, Place};
-use super::{parse, text_of, whole};
+use super::{BYTE_ORDER_MARK, parse, text_of, whole};
 use crate::net::sys;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
@@ -50,12 +50,13 @@ pub(in super::super) fn find(folder: &Path) -> Found {
         let path = folder.join(name);
         // Checked before the file is opened: opening a pipe would block.
         let is_file = match std::fs::metadata(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            // A link to a missing file may be meant to name ours; it is refused like an unreadable file.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => continue,
             about => about.map_or(true, |about| about.is_file()),
         };
         let pass = |why: &str| ConfigWarning {
             key: String::new(),
-            text: format!("is passed over: {why}"),
+            text: format!("is ignored: {why}"),
             place: Place::File { path: path.clone(), line: 0 },
         };
         if !is_file {
@@ -66,7 +67,12 @@ pub(in super::super) fn find(folder: &Path) -> Found {
         } else {
             // The purpose of a file that cannot be read is unknown: this is an error, as for a file that cannot be
             // parsed.
-            let file = File::open(&path).map_err(|error| whole(&path, 0, format!("cannot be read: {error}")));
+            let file = File::open(&path).map_err(|error| {
+                let is_dangling = error.kind() == std::io::ErrorKind::NotFound;
+                let why =
+                    if is_dangling { "it is a link to a missing file".to_owned() } else { error.to_string() };
+                whole(&path, 0, format!("cannot be read: {why}"))
+            });
             match file.and_then(|file| looked_at(&path, file)) {
                 Ok(Looked::Ours(table)) => found.read = Some((path, Ok(table))),
                 Ok(looked @ (Looked::Alike | Looked::Other)) => {
@@ -89,17 +95,18 @@ pub(in super::super) fn find(folder: &Path) -> Found {
 /// Determines the kind of an open file.
 fn looked_at(path: &Path, file: File) -> Result<Looked, ConfigError> {
     let about = file.metadata().map_err(|error| whole(path, 0, format!("cannot be read: {error}")))?;
-    let table = match text_of(path, file) {
-        Ok(text) => match parse(path, &text) {
-            Ok(table) => table,
-            // A broken file that mentions clients is more likely ours: ignoring it would open the server.
-            Err(error) if is_ours_by_word(&text) => return Err(error),
-            Err(_) => return Ok(Looked::Alike),
-        },
-        Err(error) => return Err(error),
+    let text = text_of(path, file)?;
+    let table = match parse(path, &text) {
+        Ok(table) => table,
+        // A broken file that mentions clients is more likely ours: ignoring it would open the server.
+        Err(error) if is_ours_by_word(&text) => return Err(error),
+        Err(_) => return Ok(Looked::Alike),
     };
     if !table.0.iter().any(|entry| is_ours(&entry.name)) {
-        let is_alike = table.0.is_empty() || table.0.iter().any(|entry| older::is_of_any(&entry.name));
+        // Centrifugo fails on a byte order mark.
+        let is_alike = text.starts_with(BYTE_ORDER_MARK)
+            || table.0.is_empty()
+            || table.0.iter().any(|entry| older::is_of_any(&entry.name));
         return Ok(if is_alike { Looked::Alike } else { Looked::Other });
     }
     if about.mode() & OTHERS_WRITE != 0 {
@@ -149,6 +156,18 @@ mod tests {
         (path, error, warnings.into_iter().map(|warning| plain(warning.to_string())).collect())
     }
 
+    #[test]
+    fn a_link_to_a_missing_file_is_refused() {
+        let folder = std::env::temp_dir().join(format!("throng-find-{}-dangling", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        std::os::unix::fs::symlink(folder.join("missing"), folder.join("config.json")).unwrap();
+        let found = find(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+        let (_, read) = found.read.unwrap();
+        let error = read.unwrap_err().to_string();
+        assert!(error.ends_with("config.json: cannot be read: it is a link to a missing file"), "{error}");
+    }
+
     const OURS: &str = "{\"client\": {}}";
 
     #[test]
@@ -167,7 +186,7 @@ mod tests {
         let (read, _, warnings) = found("two", &[("config.json", OURS), ("config.yaml", "client: {}")]);
         assert_eq!(read.as_deref(), Some("config.json"));
         assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].starts_with("config.yaml: is passed over: "), "{warnings:?}");
+        assert!(warnings[0].starts_with("config.yaml: is ignored: "), "{warnings:?}");
     }
 
     #[test]

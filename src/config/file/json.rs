@@ -110,7 +110,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut table = Table::default();
         while let Some(name) = map.next_key::<String>()? {
             if table.find(&name).is_some() {
-                return Err(A::Error::custom(format_args!("the key {name} stands twice in one object")));
+                return Err(A::Error::custom(format_args!("`{name}` is given twice")));
             }
             let place = (self.place)(self.line.get());
             let value = map.next_value_seed(self)?;
@@ -153,7 +153,7 @@ mod tests {
         for (text, line, said) in [
             ("{\n\"shards\": 2,\n}", 3, "not valid JSON: trailing comma"),
             ("{\"a\": 1}\n{", 2, "not valid JSON: trailing characters"),
-            ("{\n\"a\": 1,\n\"a\": 2}", 3, "not valid JSON: the key a stands twice in one object"),
+            ("{\n\"a\": 1,\n\"a\": 2}", 3, "not valid JSON: `a` is given twice"),
             ("[]", 1, "not an object"),
             ("{", 1, "not valid JSON: EOF while parsing an object"),
         ] {

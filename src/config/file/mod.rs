@@ -48,6 +48,9 @@ pub(super) struct Layer {
 const BYTES_MAX: usize = 4 << 20;
 const YAML_BYTES_MAX: usize = 1 << 20;
 
+/// The character that some editors put at the beginning of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Reads a file as JSON or YAML if its name says so, otherwise as TOML.
 ///
 /// # Errors
@@ -100,6 +103,7 @@ impl Format {
 /// Parses a file. `path` appears in errors, and its ending gives the format.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
     let place = |line| Place::File { path: path.to_owned(), line };
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let parsed = match Format::of(path) {
         Format::Json => json::parse(text, &place),
         Format::Yaml => yaml::parse(text, &place),
@@ -169,6 +173,36 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_accepted_in_each_format() {
+        for (name, text) in [("t.json", "{\"shards\": 2}"), ("t.toml", "shards = 2"), ("t.yaml", "shards: 2")]
+        {
+            let layer = parse(Path::new(name), &format!("\u{feff}{text}")).unwrap();
+            assert_eq!(layer.typed[0].name, "shards", "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_file_of_an_older_version_is_told_so() {
+        let is_old = |text: &str| errors("t.json", text)[0].contains("Centrifugo 5 or older");
+        for text in [
+            r#"{"token_hmac_secret_key": "k", "port": 8000}"#,
+            r#"{"port": 8000, "namespaces": []}"#,
+            r#"{"api_key": "k"}"#,
+        ] {
+            assert!(is_old(text), "{text}");
+        }
+        for text in [
+            r#"{"name": "webapp", "version": "1.0.0", "db": {}}"#,
+            r#"{"engine": "x", "db": {}}"#,
+            r#"{"admin": "x"}"#,
+            r#"{"opentelemetry": "x"}"#,
+            r#"{"api_key": "k", "client": {}}"#,
+        ] {
+            assert!(!is_old(text), "{text}");
+        }
+    }
+
+    #[test]
     fn unknown_keys_are_all_named_with_their_lines() {
         let text = "shards = 2\nping_interval = 3\nzebra = true\n[limits]\nconnections_max = 5\n\
                     [client]\ninsecur = true\n[client.token]\nhmac_secret = \"a\"\n[chanel]\n\
@@ -176,7 +210,6 @@ mod tests {
         assert_eq!(
             errors("t.toml", text),
             [
-                "t.toml: this file is written for Centrifugo 5 or older; `throng config --convert t.toml` writes it anew",
                 "t.toml:2: ping_interval is client.ping_interval today",
                 "t.toml:3: zebra = …: unknown key; `throng config` prints all of them",
                 "t.toml:4: limits = …: unknown section; `throng config` prints all of them",

@@ -16,7 +16,7 @@ pub(in super::super) fn walk(table: &Table, nearer: &[&Table]) -> (Layer, Vec<Co
         layer: Layer::default(),
         errors: Vec::new(),
         is_idle: false,
-        is_old: false,
+        is_old: is_old(table),
     };
     for entry in &table.0 {
         let is_table = matches!(entry.value, Value::Table(_));
@@ -33,6 +33,13 @@ pub(in super::super) fn walk(table: &Table, nearer: &[&Table]) -> (Layer, Vec<Co
     (walk.layer, walk.errors)
 }
 
+/// Whether a key at the top shows that the file is for an older version of Centrifugo, and no current section
+/// contradicts it.
+fn is_old(table: &Table) -> bool {
+    let is_todays = |entry: &Entry| matches!(entry.value, Value::Table(_)) && older::is_section(&entry.name);
+    !table.0.iter().any(is_todays) && table.0.iter().any(|entry| older::is_telling(&entry.name))
+}
+
 /// Whether an entry at the top is a flat key.
 fn is_flat(entry: &Entry) -> bool {
     Key::named(&entry.name).is_some()
@@ -46,7 +53,7 @@ struct Walk<'a> {
     errors: Vec<ConfigError>,
     /// Whether this is in a disabled section, where unsupported keys have no effect.
     is_idle: bool,
-    /// Whether a key of an older version of Centrifugo was seen.
+    /// Whether the file is for an older version of Centrifugo, and no error says so yet.
     is_old: bool,
 }
 
@@ -72,7 +79,7 @@ impl Walk<'_> {
     /// Handles a key of an older version; the error for the first one concerns the whole file.
     fn old(&mut self, today: &Today, entry: &Entry) {
         if let Place::File { path, .. } = &entry.place
-            && !std::mem::replace(&mut self.is_old, true)
+            && std::mem::take(&mut self.is_old)
         {
             let complaint = format!(
                 "this file is written for Centrifugo 5 or older; `throng config --convert {}` writes it anew",

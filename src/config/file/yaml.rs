@@ -45,18 +45,19 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), (usize, String)> {
         let line = span.start.line();
-        let refuse = |what: &str| Err((line, format!("{what} in YAML are not taken")));
+        let refuse =
+            |what: &str, remedy: &str| Err((line, format!("{what} in YAML are not supported: {remedy}")));
         match event {
-            Event::Alias(_) => return refuse("aliases (*name)"),
+            Event::Alias(_) => return refuse("aliases (*name)", "write the value out"),
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, Some(_))
             | Event::MappingStart(_, Some(_)) => {
-                return refuse("tags (!name)");
+                return refuse("tags (!name)", "write the value out");
             }
             Event::DocumentStart(_) => {
                 self.document_count += 1;
                 if self.document_count > 1 {
-                    return refuse("several documents");
+                    return refuse("several documents", "keep one");
                 }
             }
             Event::Scalar(text, style, ..) => return self.scalar(&text, style, line),
@@ -90,10 +91,10 @@ impl Builder<'_> {
     fn scalar(&mut self, text: &str, style: ScalarStyle, line: usize) -> Result<(), (usize, String)> {
         if let Some(Open::Table(table, key @ None)) = self.open.last_mut() {
             if text == "<<" && style == ScalarStyle::Plain {
-                return Err((line, "merges (<<) in YAML are not taken".to_owned()));
+                return Err((line, "merges (<<) in YAML are not supported: write the values out".to_owned()));
             }
             if table.find(text).is_some() {
-                return Err((line, format!("the key {text} stands twice in one mapping")));
+                return Err((line, format!("`{text}` is given twice")));
             }
             *key = Some((text.to_owned(), line));
             return Ok(());
@@ -249,12 +250,16 @@ mod tests {
             }))
             .collect();
         for (text, line, said) in [
-            (bomb.as_str(), 2, "aliases (*name) in YAML are not taken"),
-            ("a: &x {b: 1}\nc:\n  <<: *x\n", 3, "merges (<<) in YAML are not taken"),
-            ("a: !!str 5\n", 1, "tags (!name) in YAML are not taken"),
-            ("a: !include x\n", 1, "tags (!name) in YAML are not taken"),
-            ("a: 1\n---\nb: 2\n", 2, "several documents in YAML are not taken"),
-            ("a: 1\na: 2\n", 2, "the key a stands twice in one mapping"),
+            (bomb.as_str(), 2, "aliases (*name) in YAML are not supported: write the value out"),
+            (
+                "a: &x {b: 1}\nc:\n  <<: *x\n",
+                3,
+                "merges (<<) in YAML are not supported: write the values out",
+            ),
+            ("a: !!str 5\n", 1, "tags (!name) in YAML are not supported: write the value out"),
+            ("a: !include x\n", 1, "tags (!name) in YAML are not supported: write the value out"),
+            ("a: 1\n---\nb: 2\n", 2, "several documents in YAML are not supported: keep one"),
+            ("a: 1\na: 2\n", 2, "`a` is given twice"),
             ("? [a, b]\n: 1\n", 1, "expected a text as a key"),
             ("- a\n", 1, "not a mapping of keys"),
         ] {

@@ -13,6 +13,9 @@ const OPAQUE: &str = "null";
 /// The hint for several origins in one text.
 const ONE_EACH: &str = "one origin in each text of the list";
 
+/// The defect of an origin with a user.
+const NAMES_USER: &str = "holds a user name, which browsers leave out";
+
 /// The correction of a pattern: the text after this one step, or a better one.
 fn better(text: &str) -> String {
     match check(text) {
@@ -42,6 +45,13 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
     }
     if pattern.contains(',') {
         return wrong("holds a comma", ONE_EACH);
+    }
+    // A password may hold capitals, and a path may hold an @.
+    let of_url = pattern.split_once("://").map(|(scheme, rest)| (scheme, rest.split(['/', '?', '#']).next()));
+    if let Some((scheme, Some(authority))) = of_url
+        && let Some((_, host)) = authority.rsplit_once('@')
+    {
+        return wrong(NAMES_USER, &better(&format!("{scheme}://{host}")));
     }
     if pattern.bytes().any(|byte| byte.is_ascii_uppercase()) {
         let lower = better(&pattern.to_ascii_lowercase());
@@ -85,7 +95,7 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
 fn check_authority(pattern: &str, scheme: Option<&str>, authority: &str) -> Result<(), String> {
     let wrong = |why: &str, instead: &str| Err(format!("{pattern:?} {why}: write {instead}"));
     if let Some((_, host)) = authority.rsplit_once('@') {
-        return wrong("names a user, which browsers leave out", &better(&with(scheme, host)));
+        return wrong(NAMES_USER, &better(&with(scheme, host)));
     }
     let (host, port) = match authority.rsplit_once(':') {
         // Within the brackets of an IPv6 address, a colon does not start a port.
@@ -240,8 +250,12 @@ mod tests {
             ),
             ("ws://localhost:3000", "write \"http://localhost:3000\""),
             (
+                "https://u:SECRET@example.com",
+                "holds a user name, which browsers leave out: write \"https://example.com\"",
+            ),
+            (
                 "https://user@example.com",
-                "names a user, which browsers leave out: write \"https://example.com\"",
+                "holds a user name, which browsers leave out: write \"https://example.com\"",
             ),
             ("https://example.com:", "has no port that could be one"),
             ("https://example.com:0", "has no port that could be one"),

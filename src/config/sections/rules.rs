@@ -155,7 +155,11 @@ fn named(sections: &Sections, tell: Tell<'_>) {
             tell(List::Proxies.name_path(index), complaint);
         }
         if proxy.options.endpoint.is_empty() {
-            tell(List::Proxies.name_path(index), "expected an endpoint in it".to_owned());
+            let name = &proxy.name;
+            let variable = super::super::names::variable(&format!("proxies.{name}.endpoint"));
+            let complaint =
+                format!("no endpoint for proxy `{name}`: set it here or as CENTRIFUGO_{variable}");
+            tell(List::Proxies.name_path(index), complaint);
         }
     }
     let with_names = sections.call_namespaces.iter();

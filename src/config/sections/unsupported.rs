@@ -206,7 +206,7 @@ impl Unsupported {
         match key.class {
             _ if is_taken => None,
             Class::Served => None,
-            Class::Warned => says("passes it over"),
+            Class::Warned => says("ignores it"),
             Class::Refused => says("refuses it"),
         }
     }

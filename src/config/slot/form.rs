@@ -34,6 +34,11 @@ pub enum Form {
 }
 
 impl Form {
+    /// Whether the text is a URL.
+    pub(super) fn is_url(self) -> bool {
+        matches!(self, Self::Url | Self::HookUrl | Self::KeySetUrl)
+    }
+
     pub(in super::super) fn takes(self, text: &str) -> bool {
         let nothing = text.is_empty();
         let key = text.as_bytes();

@@ -12,6 +12,7 @@ mod raw;
 mod size;
 
 use super::LogFormat;
+use super::error::shown_url;
 use crate::base::networks::Networks;
 use crate::hub::codes::CodeRule;
 use crate::hub::options::{DataFormat, NamePattern};
@@ -193,12 +194,13 @@ impl Slot<'_> {
             Self::Files(_) => "paths of files",
             Self::Texts(_) => "a list of texts",
             Self::Pattern(_) => "a regular expression",
-            Self::Secret(_) => "a text (not …, which stands for one that is not shown)",
+            Self::Secret(_) => "a text other than …, which is printed in place of secrets",
             Self::Secrets(_) => {
-                "a text or a list of texts, none of them empty (not …, which stands for one that is not shown)"
+                "a text or a list of texts, none of them empty or …, which is printed in place of secrets"
             }
             Self::Headers(_) => {
-                "a table of texts, or a list of tables with key and value (not …, which stands for one that is not shown)"
+                "a table of texts, or a list of tables with key and value, no text being …, which is printed in place of \
+                 secrets"
             }
             Self::Filter(_) => {
                 "error, warn, info, debug, trace, off, or directives such as info,throng::shard=debug"
@@ -226,6 +228,7 @@ impl Slot<'_> {
             Self::HookName(v) => quote(hook_name(v)),
             Self::DataFormat(v) => quote(data_format_word(**v)),
             Self::Rules(v, kind) => codes::toml(v, *kind),
+            Self::Text(v, form) if form.is_url() => quote(&shown_address(v, shows_secrets)),
             Self::Filter(v) | Self::Text(v, _) => quote(v),
             Self::Texts(v) | Self::Files(v) => list(v.iter().cloned()),
             Self::Pattern(v) => quote(v.as_str()),
@@ -264,6 +267,7 @@ impl Slot<'_> {
             Self::HookName(v) => hook_name(v).into(),
             Self::DataFormat(v) => data_format_word(**v).into(),
             Self::Rules(v, kind) => codes::json(v, *kind),
+            Self::Text(v, form) if form.is_url() => shown_address(v, shows_secrets).into(),
             Self::Filter(v) | Self::Text(v, _) => v.as_str().into(),
             Self::Texts(v) | Self::Files(v) => v.as_slice().into(),
             Self::Pattern(v) => v.as_str().into(),
@@ -301,7 +305,6 @@ impl Slot<'_> {
     }
 
     /// Whether the key's flag may be repeated.
-    #[cfg(feature = "cli")]
     pub(super) fn is_list(&self) -> bool {
         matches!(
             self,
@@ -414,6 +417,11 @@ fn format(word: &str) -> Option<LogFormat> {
 fn mode(word: &str) -> Option<u32> {
     let is_octal = (3..=4).contains(&word.len()) && word.bytes().all(|b| (b'0'..=b'7').contains(&b));
     is_octal.then(|| u32::from_str_radix(word, 8).ok()).flatten().filter(|mode| *mode <= 0o777)
+}
+
+/// A URL, without its user, password and query unless `shows_secrets`: a query may contain a key.
+fn shown_address(url: &str, shows_secrets: bool) -> String {
+    if shows_secrets { url.to_owned() } else { shown_url(url) }
 }
 
 fn shown(secret: &str, shows_secrets: bool) -> &str {

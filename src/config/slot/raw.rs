@@ -108,10 +108,24 @@ impl Raw {
 
     /// Whether this is a number, a switch or a date, where a text would be in quotes.
     pub(in super::super) fn is_bare(&self) -> bool {
-        matches!(
-            self,
-            Self::Value(Value::Switch(_) | Value::Integer(_) | Value::Fraction(_) | Value::Date(_))
-        )
+        matches!(self, Self::Value(value) if bare(value).is_some())
+    }
+
+    /// The error for a value without quotes that is no text, here or in a table of texts. It does not show the value.
+    pub(in super::super) fn unquoted(&self) -> Option<String> {
+        let Self::Value(value) = self else { return None };
+        let inner = |table: &Table| {
+            let found = table.0.iter().find_map(|entry| Some((entry.name.clone(), bare(&entry.value)?)));
+            found.map(|(name, what)| format!("{name} is {what}: put it in quotes"))
+        };
+        match value {
+            Value::Table(table) => inner(table),
+            Value::List(items) => items.iter().find_map(|item| match item {
+                Value::Table(table) => inner(table),
+                other => bare(other).map(|what| format!("an entry is {what}: put it in quotes")),
+            }),
+            other => bare(other).map(|what| format!("is {what}: put it in quotes")),
+        }
     }
 
     /// Whether one of its texts, at any depth, is a placeholder for a secret.
@@ -145,6 +159,16 @@ impl Raw {
             pairs[..at].iter().all(|(before, _)| before != name)
         };
         pairs.filter(|pairs| pairs.iter().enumerate().all(|row| is_new(row, pairs)))
+    }
+}
+
+/// What a value without quotes is, unless it is a text.
+fn bare(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Integer(_) | Value::Fraction(_) => Some("a number"),
+        Value::Switch(_) => Some("true or false"),
+        Value::Date(_) => Some("a date"),
+        Value::Null | Value::Text(_) | Value::List(_) | Value::Table(_) => None,
     }
 }
 

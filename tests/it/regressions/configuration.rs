@@ -56,7 +56,7 @@ fn unknown_keys_are_passed_over_where_that_is_asked_for_and_opens_nothing() {
     {
         let (code, _, said) = throng(&[&["config", "--check", "--config", &file], args].concat(), variables);
         let wanted = format!(
-            "throng: WARNING: {file}:1: zebra is passed over: unknown key; `throng config` prints all of them"
+            "throng: WARNING: {file}:1: zebra is ignored: unknown key; `throng config` prints all of them"
         );
         assert!(code == 0 && said.lines().any(|line| line == wanted) && !said.contains("hush"), "{said}");
     }

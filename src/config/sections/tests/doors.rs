@@ -236,8 +236,8 @@ fn what_is_not_supported_is_told_by_its_variable_or_flag() {
                   100000000";
     assert_eq!(said.unwrap_err(), [wanted]);
     let warned = resolved(&[], &[("CENTRIFUGO_NOBODY_KNOWS", "hush")]).unwrap();
-    let wanted = "CENTRIFUGO_NOBODY_KNOWS is an unknown variable; `throng config` prints every key, of which variables are \
-                  named; it is ignored";
+    let wanted = "CENTRIFUGO_NOBODY_KNOWS is an unknown variable, ignored; `throng config --flags` lists the keys, from which \
+                  variables are named";
     assert_eq!(warned.warnings()[0].to_string(), wanted);
     assert_eq!(
         resolved(&[("client.insecur", "hush")], &[]).unwrap_err(),

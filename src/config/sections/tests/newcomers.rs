@@ -30,8 +30,8 @@ fn consumers_are_refused_by_variables_as_in_a_file() {
     // No consumer has this name, so Centrifugo does not read it either.
     let effective = program("[client]\n", &[on]).unwrap();
     let [warning] = effective.warnings() else { panic!("{:?}", effective.warnings()) };
-    let wanted = "CENTRIFUGO_CONSUMERS_PG_1_ENABLED is an unknown variable; no namespace, hook or consumer has this name; \
-                  it is ignored";
+    let wanted = "CENTRIFUGO_CONSUMERS_PG_1_ENABLED is an unknown variable, ignored; no namespace, hook or consumer has \
+                  this name";
     assert_eq!(warning.to_string(), wanted);
 }
 

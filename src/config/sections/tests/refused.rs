@@ -19,7 +19,15 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
         ),
         (
             "[client.token]\nhmac_secret_key = 5",
-            "t:2: client.token.hmac_secret_key = …: expected a text (not …, which stands for one that is not shown): put it in quotes",
+            "t:2: client.token.hmac_secret_key = …: is a number: put it in quotes",
+        ),
+        (
+            "[client.proxy.connect.http.static_headers]\nX-Key = 5",
+            "t:1: client.proxy.connect.http.static_headers = …: X-Key is a number: put it in quotes",
+        ),
+        (
+            "[http_api]\nkey = ['a', true]",
+            "t:2: http_api.key = …: an entry is true or false: put it in quotes",
         ),
         (
             "[client.token]\nrsa_public_key = 'MIIB'",
@@ -223,7 +231,7 @@ fn named_hooks_and_namespaces_of_calls_that_cannot_be_are_refused() {
         ),
         (
             "[[proxies]]\nname = 'ab'".to_owned(),
-            "t:2: proxies[0].name = \"ab\": expected an endpoint in it".to_owned(),
+            "t:2: proxies[0].name = \"ab\": no endpoint for proxy `ab`: set it here or as CENTRIFUGO_PROXIES_AB_ENDPOINT".to_owned(),
         ),
         ("[[proxies]]\nendpoint = 'http://a'".to_owned(), "t:2: proxies[0] = …: expected a name in it".to_owned()),
         (
@@ -286,8 +294,8 @@ fn authorities_of_hooks_that_are_not_there_are_refused() {
 #[test]
 fn tokens_of_anyone_are_for_development() {
     let text = "[client]\ninsecure_skip_token_signature_verify = true";
-    let wanted = "t:2: client.insecure_skip_token_signature_verify = true: expected development = true with it: anyone \
-                  could be any user";
+    let wanted = "t:2: client.insecure_skip_token_signature_verify = true: is allowed only in development mode: anyone could be \
+                  any user";
     assert_eq!(toml(text).unwrap_err(), [wanted]);
     assert!(toml(&format!("development = true\n{text}")).unwrap().config.outside.skips_signatures);
 }
