@@ -118,13 +118,18 @@ impl Raw {
             let found = table.0.iter().find_map(|entry| Some((entry.name.clone(), bare(&entry.value)?)));
             found.map(|(name, what)| format!("{name} is {what}: put it in quotes"))
         };
-        match value {
-            Value::Table(table) => inner(table),
-            Value::List(items) => items.iter().find_map(|item| match item {
-                Value::Table(table) => inner(table),
-                other => bare(other).map(|what| format!("an entry is {what}: put it in quotes")),
-            }),
-            other => bare(other).map(|what| format!("is {what}: put it in quotes")),
+        let entry = |item: &Value| {
+            if let Value::Table(table) = item {
+                return inner(table);
+            }
+            bare(item).map(|what| format!("an entry is {what}: put it in quotes"))
+        };
+        if let Value::Table(table) = value {
+            inner(table)
+        } else if let Value::List(items) = value {
+            items.iter().find_map(entry)
+        } else {
+            bare(value).map(|what| format!("is {what}: put it in quotes"))
         }
     }
 
