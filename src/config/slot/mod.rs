@@ -194,13 +194,12 @@ impl Slot<'_> {
             Self::Files(_) => "paths of files",
             Self::Texts(_) => "a list of texts",
             Self::Pattern(_) => "a regular expression",
-            Self::Secret(_) => "a text other than …, which is printed in place of secrets",
+            Self::Secret(_) => "a text (not …, which stands for one that is not shown)",
             Self::Secrets(_) => {
-                "a text or a list of texts, none of them empty or …, which is printed in place of secrets"
+                "a text or a list of texts, none of them empty (not …, which stands for one that is not shown)"
             }
             Self::Headers(_) => {
-                "a table of texts, or a list of tables with key and value, no text being …, which is printed in place of \
-                 secrets"
+                "a table of texts, or a list of tables with key and value (not …, which stands for one that is not shown)"
             }
             Self::Filter(_) => {
                 "error, warn, info, debug, trace, off, or directives such as info,throng::shard=debug"
