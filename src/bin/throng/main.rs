@@ -14,7 +14,7 @@ mod stray;
 mod token;
 mod yaml;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -112,7 +112,7 @@ fn main() -> ExitCode {
     let has_keys = words.get(1).is_none_or(|command| !WITHOUT_KEYS.iter().any(|name| command == name));
     let code = match Cli::try_parse_from(if has_keys { config::spell_flags(words) } else { words }) {
         Ok(cli) => run(cli),
-        Err(error) => match stray::told(&error, &typed) {
+        Err(error) => match stray::told(&error, &typed, &commands()) {
             Some(told) => {
                 console::complain(&told);
                 ExitCode::from(EXIT_CONFIG)
@@ -122,6 +122,12 @@ fn main() -> ExitCode {
     };
     logs::flush();
     code
+}
+
+/// The names of all commands, for an error.
+fn commands() -> String {
+    let command = Cli::command();
+    command.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>().join(", ")
 }
 
 fn run(cli: Cli) -> ExitCode {
@@ -389,9 +395,13 @@ mod tests {
         ] {
             let words: Vec<OsString> = format!("throng {typed}").split(' ').map(OsString::from).collect();
             let error = Cli::try_parse_from(config::spell_flags(words.clone())).err().unwrap();
-            let shown = stray::told(&error, &words).unwrap_or_else(|| error.to_string());
+            let shown = stray::told(&error, &words, &commands()).unwrap_or_else(|| error.to_string());
             assert!(!shown.contains("HUSH"), "{typed}: {shown}");
-            assert_eq!(stray::told(&error, &words).is_some(), wanted.is_some(), "{typed}: {shown}");
+            assert_eq!(
+                stray::told(&error, &words, &commands()).is_some(),
+                wanted.is_some(),
+                "{typed}: {shown}"
+            );
             assert!(shown.starts_with(wanted.unwrap_or_default()), "{typed}: {shown}");
         }
     }

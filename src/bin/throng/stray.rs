@@ -3,8 +3,6 @@
 //! Invariant: a stray word behind a flag may be a secret, or a part of one: `--http_api.key` with a blank in its
 //! value, or a value behind a switch. Errors name its place and not the word.
 
-use crate::Cli;
-use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 
@@ -20,7 +18,7 @@ const REPEATING: [(ErrorKind, ContextKind); 4] = [
 ];
 
 /// The message for a word where a command may stand.
-fn stray_command(error: &clap::Error, at: usize) -> String {
+fn stray_command(error: &clap::Error, at: usize, commands: &str) -> String {
     let hidden = "it is not shown, since it may be a secret";
     if error.kind() != ErrorKind::InvalidSubcommand {
         return format!("error: word {at} of the command line is not expected; {hidden}");
@@ -31,16 +29,12 @@ fn stray_command(error: &clap::Error, at: usize) -> String {
         }
         _ => String::new(),
     };
-    let command = Cli::command();
-    let names: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
-    format!(
-        "error: word {at} of the command line is not a command{similar}; {hidden}\ncommands: {}",
-        names.join(", ")
-    )
+    format!("error: word {at} of the command line is not a command{similar}; {hidden}\ncommands: {commands}")
 }
 
-/// The message in place of an error that repeats a possible secret. `typed` is the whole command line.
-pub(crate) fn told(error: &clap::Error, typed: &[OsString]) -> Option<String> {
+/// The message in place of an error that repeats a possible secret. `typed` is the whole command line; `commands`
+/// lists the commands.
+pub(crate) fn told(error: &clap::Error, typed: &[OsString], commands: &str) -> Option<String> {
     let said = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),
         _ => None,
@@ -51,7 +45,9 @@ pub(crate) fn told(error: &clap::Error, typed: &[OsString]) -> Option<String> {
     let holds = |one: &str| one == word || one.split_once('=').is_some_and(|(_, value)| value == word);
     let at = (1..words.len()).find(|at| holds(&words[*at]))?;
     let flag = words[1..=at].iter().rposition(|one| one.starts_with('-') && **one != *word).map(|at| at + 1);
-    let Some(flag) = flag else { return (!word.starts_with('-')).then(|| stray_command(error, at)) };
+    let Some(flag) = flag else {
+        return (!word.starts_with('-')).then(|| stray_command(error, at, commands));
+    };
     let name = words[flag].split('=').next().unwrap_or_default();
     // An unknown flag is named, unless it may be the value of the previous one.
     let is_value =

@@ -167,7 +167,7 @@ impl Raw {
     }
 }
 
-/// What a value without quotes is, unless it is a text.
+/// The kind of a value without quotes; `None` for other values.
 fn bare(value: &Value) -> Option<&'static str> {
     match value {
         Value::Integer(_) | Value::Fraction(_) => Some("a number"),
