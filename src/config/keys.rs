@@ -352,7 +352,7 @@ const GENERAL: &[Key] = &[
     deadline(
         "linger_ms",
         "Time that a closing connection has to read what is queued and to close its side; and that each command waiting \
-        for a hook may take after its client has closed the connection",
+        for a hook may take after its client has closed the connection, all of them three times as long",
         |c| Slot::Milliseconds(&mut c.timeouts.linger_ms, 0..=HOUR_MS),
     ),
     deadline("drain_ms", "Time over which a drain spreads its closes", |c| {

@@ -305,6 +305,7 @@ fn what_was_asked_about_the_end_of_a_connection_does_not_undo_a_later_order() {
 #[test]
 fn a_token_that_a_worker_verifies_does_not_undo_a_later_order() {
     let mut story = Story::new();
+    story.outside.refreshes_by_tokens.store(true, Relaxed);
     story.say(r#"{"id":1,"connect":{"token":"x"}}"#);
     let soon_s = story.unix_s() + 60;
     story.let_in(Credentials { expire_at_s: soon_s, ..Credentials::default() });

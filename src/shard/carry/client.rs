@@ -52,6 +52,8 @@ pub(in crate::shard) struct Client {
     pub(in crate::shard) waiting: VecDeque<Waiting>,
     /// Size of the waiting commands, in bytes.
     pub(in crate::shard) waiting_bytes: usize,
+    /// Time until which its commands are carried out after it has left, in milliseconds of the shard's clock.
+    pub(in crate::shard) leaves_by_ms: u64,
     /// Whether waiting commands are being carried out; the client must not be dropped meanwhile.
     pub(in crate::shard) is_resuming: bool,
     /// Sum of the weights of pending commands whose answers may be large.

@@ -12,6 +12,10 @@ use crate::base::slots::Key;
 use crate::session::CloseReason;
 use crate::shard::World;
 
+/// Times `linger_ms` that the commands of a client that has left may take in all: without this, many slow commands would
+/// keep its connection, its presence and its hooks busy for minutes.
+const LINGERS_MAX: u64 = 3;
+
 impl Client {
     /// Whether it has unfinished commands with an effect beyond their answer.
     pub(in crate::shard) fn has_work_left(&self) -> bool {
@@ -48,11 +52,17 @@ impl<W: World> Carry<W> {
         if self.conns.entry(key).is_some_and(|conn| conn.outbox_bytes() == 0) {
             self.drop_outbox(key);
         }
+        let leaves_by_ms = self.now_ms() + LINGERS_MAX * self.timeouts.linger_ms;
+        if let Some(client) = self.client_mut(key) {
+            client.leaves_by_ms = leaves_by_ms;
+        }
         self.await_commands(key);
     }
 
     /// Sets the time for which the next command of a client that has left may delay the others.
     pub(in crate::shard) fn await_commands(&mut self, key: Key) {
-        self.set_due(key, self.timeouts.linger_ms);
+        let leaves_by_ms = self.client(key).map_or(u64::MAX, |client| client.leaves_by_ms);
+        let left_ms = leaves_by_ms.saturating_sub(self.now_ms());
+        self.set_due(key, self.timeouts.linger_ms.min(left_ms));
     }
 }

@@ -239,7 +239,8 @@ impl<W: World> Clients<W> {
     }
 
     fn refresh_command(&mut self, key: Key, id: u32, token: &str) {
-        if token.is_empty() {
+        let is_by_hook = self.channels.carry.client(key).is_some_and(|client| client.refreshes_by_hook);
+        if token.is_empty() || is_by_hook {
             return self.close_in_turn(key, CloseReason::BadRequest);
         }
         let now_s = self.channels.carry.now().unix_ms / 1000;
@@ -250,9 +251,20 @@ impl<W: World> Clients<W> {
         }
     }
 
+    /// Whether the application renews this subscription of the client when a hook asks it.
+    fn is_refreshed_by_hook(&self, key: Key, channel: &str) -> bool {
+        let id = self.channels.local.channel_id(channel);
+        let client = self.channels.carry.client(key);
+        let detail = id.zip(client).and_then(|(id, client)| client.detail(id));
+        detail.is_some_and(|detail| detail.refreshes_by_hook)
+    }
+
     fn sub_refresh_command(&mut self, key: Key, id: u32, channel: Arc<str>, token: &str) {
         if !self.is_subscribed(key, &channel) {
             return self.deny(key, id, &Denied::NotPermitted);
+        }
+        if self.is_refreshed_by_hook(key, &channel) {
+            return self.close_in_turn(key, CloseReason::BadRequest);
         }
         if token.is_empty() {
             return self.deny_bad_request(key, id, "token: missing or empty");

@@ -215,7 +215,7 @@ impl<W: World> Clients<W> {
             Ok(given) => given,
             Err(denied) => return self.reject_connect(key, id, Rejected::Denied(denied)),
         };
-        self.remember(key, credentials, witness);
+        self.remember(key, credentials);
         match self.asked_from_start(key, given, witness) {
             Ok(firsts) => self.count_user(key, firsts),
             Err(reason) => self.channels.dismiss(key, reason),
@@ -223,11 +223,12 @@ impl<W: World> Clients<W> {
     }
 
     /// Stores the properties of the client.
-    fn remember(&mut self, key: Key, credentials: Credentials, witness: Witness) {
+    fn remember(&mut self, key: Key, credentials: Credentials) {
         let Credentials { user, info, expire_at_s, data, caps, meta, .. } = credentials;
         let carry = &mut self.channels.carry;
         let client_id = carry.client_id(key).to_string().into_boxed_str();
-        let hook_refreshes = witness == Witness::Hook && self.outside.has_hook(Hook::Refresh);
+        // Whoever identified the client: with the hook, clients send no tokens to refresh.
+        let hook_refreshes = self.outside.has_hook(Hook::Refresh);
         let Some(client) = carry.client_mut(key) else { return };
         if !user.is_empty() || !info.is_empty() {
             let (user, conn_info) = (user.into_boxed_str(), info);

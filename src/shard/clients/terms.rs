@@ -80,7 +80,6 @@ impl<W: World> Clients<W> {
             info: own,
             expire_at_s,
             refreshes_by_hook: cause == Cause::Command
-                && ask.token.is_empty()
                 && options.sub_refresh_proxy_enabled
                 && self.outside.has_hook(Hook::SubRefresh),
             data,

@@ -1,6 +1,7 @@
 //! Commands that wait for a hook when their client closes the connection, at any layer. They were not executed.
 
 use std::net::Shutdown;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use throng::parts::outside::mint;
 
 use crate::support::application::{Application, hook};
 use crate::support::centrifuge::PATH;
-use crate::support::peer::CLOSE;
+use crate::support::peer::{CLOSE, TEXT};
 use crate::support::tls::fixtures::Authority;
 use crate::support::tls::{Folder, Socket, trusting};
 use crate::support::{Client, Server};
@@ -195,4 +196,28 @@ fn who_says_goodbye_is_gone_in_time_whatever_waits() {
     server.await_metric("throng_connections", 1);
     witness.publish("plain", json!("later")).unwrap();
     assert_eq!(witness.publication().1, json!("later"));
+}
+
+/// Neither do many commands whose hooks answer, each in time, keep such a client for as long as they are many.
+#[test]
+fn who_says_goodbye_is_gone_in_time_however_much_waits() {
+    let application = Application::start();
+    let server = server(&application, 400, &json!({}));
+    let _witness = witness(&server);
+    let mut client = speaker(&server);
+    let publish = |id: u32| json!({"id": id, "publish": {"channel": "hooked:a", "data": id}}).to_string();
+    client.peer.send(TEXT, (100..130).map(publish).collect::<Vec<_>>().join("\n").as_str());
+    let first = application.question("publish");
+    client.peer.send_close(1000);
+    thread::sleep(Duration::from_millis(100));
+    first.answer(allowed());
+    let mut count = 1;
+    while server.metric("throng_connections") > 1 {
+        let question = application.question("publish");
+        thread::sleep(Duration::from_millis(200));
+        question.answer(allowed());
+        count += 1;
+        assert!(count < 20, "it goes on");
+    }
+    assert!(count > 2, "what waited was dropped");
 }

@@ -13,11 +13,16 @@ use crate::support::{Client, Peer, Server, until};
 const ROOM: &str = "room:a";
 
 fn server(application: &Application) -> Server {
+    server_that_asks(application, true)
+}
+
+/// A server that asks the refresh hook, or one whose clients refresh by tokens.
+fn server_that_asks(application: &Application, refreshes: bool) -> Server {
     application.server(|application| {
         let mut connect = hook(application, "connect");
         connect["enabled"] = true.into();
         let mut refresh = hook(application, "refresh");
-        refresh["enabled"] = true.into();
+        refresh["enabled"] = refreshes.into();
         json!({
             "client": {
                 "token": {"hmac_secret_key": "between us"},
@@ -158,7 +163,7 @@ fn nothing_that_is_published_meanwhile_is_lost_or_comes_twice() {
 #[test]
 fn information_of_a_connection_that_is_renewed_is_used_from_then_on() {
     let application = Application::start();
-    let server = server(&application);
+    let server = server_that_asks(&application, false);
     let mut ben = client(&server, "ben", &json!("b"));
     ben.subscribe(ROOM).unwrap();
     let mut ann = client(&server, "ann", &json!("old"));
@@ -229,4 +234,35 @@ fn information_that_hooks_renew_is_used_from_then_on() {
     assert!(ann.reply(77)["subscribe"].is_object());
     let expected = [json!("new"), json!("newer")];
     until("both are seen", || (seen(&server, "hooked:a", "ann") == expected).then_some(()));
+}
+
+/// With the hooks, the application renews what tokens began, too; clients are not told of an end, and may not renew it.
+#[test]
+fn what_a_token_began_is_renewed_by_the_hook() {
+    let application = Application::start();
+    let server = server(&application);
+    let later = in_a_second() + 1000;
+    let claims = json!({"sub": "ann", "exp": in_a_second() + 1});
+    let mut ann = Client::with_token(server.address, &token(&claims));
+    assert_eq!(ann.hello.get("expires"), None);
+    let claims = json!({"sub": "ann", "channel": "hooked:a", "exp": in_a_second() + 1});
+    let reply = ann.request(json!({"subscribe": {"channel": "hooked:a", "token": token(&claims)}}));
+    assert_eq!(reply["subscribe"].get("expires"), None, "{reply}");
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        let question = application.any_question();
+        asked.push(question.path.rsplit('/').next().unwrap().to_owned());
+        question.answer(json!({"result": {"expire_at": later}}));
+    }
+    asked.sort();
+    assert_eq!(asked, ["refresh", "sub_refresh"]);
+    ann.sync();
+    let claims = json!({"sub": "ann", "exp": later});
+    ann.send(&json!({"id": 90, "refresh": {"token": token(&claims)}}).to_string());
+    ann.expect_close(3501);
+    let claims = json!({"sub": "ann", "channel": "hooked:a", "exp": later});
+    let mut ann = client(&server, "ann", &json!("a"));
+    ann.request(json!({"subscribe": {"channel": "hooked:a", "token": token(&claims)}}));
+    ann.send(&json!({"id": 91, "sub_refresh": {"channel": "hooked:a", "token": token(&claims)}}).to_string());
+    ann.expect_close(3501);
 }

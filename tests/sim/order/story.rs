@@ -1,6 +1,7 @@
 //! A client of two shards, step by step, with hooks and workers that answer only when the story demands it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use throng::parts::base::counters::Counters;
@@ -26,6 +27,8 @@ pub(super) const MUCH_LATER_S: u64 = 4_000_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     pub(super) asked: Mutex<Vec<(ReplyTo, Question)>>,
+    /// Whether clients refresh by tokens: there is no hook for it.
+    pub(super) refreshes_by_tokens: AtomicBool,
 }
 
 impl Outside for Patience {
@@ -41,7 +44,11 @@ impl Outside for Patience {
     fn tell_states(&self, _: Vec<StateChange>) {}
 
     fn has_hook(&self, hook: Hook) -> bool {
-        matches!(hook, Hook::Connect | Hook::Refresh | Hook::Subscribe | Hook::SubRefresh)
+        match hook {
+            Hook::Refresh => !self.refreshes_by_tokens.load(Relaxed),
+            Hook::Connect | Hook::Subscribe | Hook::SubRefresh => true,
+            Hook::Publish | Hook::Rpc => false,
+        }
     }
 }
 
