@@ -383,7 +383,7 @@ mod tests {
     /// have a test of their own.
     #[test]
     fn every_field_of_the_configuration_has_a_key() {
-        const OF_SECTIONS: [&str; 9] = [
+        const OF_SECTIONS: [&str; 10] = [
             "client",
             "rates",
             "endpoints",
@@ -393,6 +393,8 @@ mod tests {
             "api",
             "control_paths",
             "page",
+            // Whether `control` was set.
+            "control_may_move",
         ];
         const NESTED: [&str; 4] = ["limits", "timeouts", "logs", "tls"];
         // Fields that only an embedder sets.

@@ -86,6 +86,9 @@ pub struct Config {
     pub proxy_protocol: bool,
     /// Address of the control listener (metrics, health). Default `127.0.0.1:9000`; `None` turns it off.
     pub control: Option<SocketAddr>,
+    /// Whether the control listener takes one of the next ten ports if another program listens on its own. Default
+    /// false; true for the program `throng` where no source sets `control`. Inherited sockets turn it off.
+    pub control_may_move: bool,
     /// Key that requests to the control listener must carry as `Authorization: Bearer`. Default none: then only
     /// requests from this machine are answered, and others learn only that the server is alive.
     pub control_key: ControlKey,
@@ -218,6 +221,7 @@ impl Default for Config {
             trusted_proxies: Networks::default(),
             proxy_protocol: false,
             control: Some(SocketAddr::from(([127, 0, 0, 1], 9000))),
+            control_may_move: false,
             control_key: ControlKey::default(),
             control_connections_max: 256,
             shards: crate::net::sys::allowed_cores().map_or(1, |cores| cores.len().max(1)),

@@ -264,6 +264,7 @@ fn overlay(
     for settled in listeners::settle(&mut effective.config, layers, is_open_to_all, errors) {
         effective.places.insert(settled.flat.to_owned(), settled.by.place.clone());
     }
+    effective.config.control_may_move = around.args.is_program && !effective.is_typed("control");
     if effective.is_development {
         effective.sections = Sections::development(is_local(effective.config.control));
     }

@@ -69,9 +69,22 @@ pub fn warnings_at(config: &Config, inherited: &Inherited) -> Vec<String> {
 pub fn at_inherited(config: &Config, inherited: &Inherited) -> Config {
     let mut config = config.clone();
     let taken: Vec<_> = inherited.listens().cloned().collect();
-    config.listen = if taken.is_empty() { config.listen } else { taken };
+    let taken_is_empty = taken.is_empty();
+    config.listen = if taken_is_empty { config.listen } else { taken };
     config.control = inherited.control_address().or(config.control);
+    // Servers may share inherited client sockets: then the control port shows that another one runs.
+    config.control_may_move &= taken_is_empty && inherited.control_address().is_none();
     config
+}
+
+/// A warning that the control listener is at `bound`, because another program has its default port.
+pub fn moved_control(config: &Config, bound: Option<SocketAddr>) -> Option<String> {
+    let (wanted, bound) = (config.control.filter(|_| config.control_may_move)?, bound?);
+    (wanted.port() != 0 && bound != wanted).then(|| {
+        format!(
+            "throng: WARNING: another program listens on {wanted}: the control listener is on {bound}; set control to choose its address"
+        )
+    })
 }
 
 /// A warning about headers that have no effect, since no proxy is trusted.
@@ -265,6 +278,22 @@ mod tests {
         assert!(warnings(&config).iter().any(|line| line.contains("/metrics is open")));
         config.first_page = false;
         assert!(warnings(&config)[0].starts_with("throng: WARNING: client.insecure is on, reachable from"));
+    }
+
+    #[test]
+    fn a_moved_control_listener_is_named_with_its_key() {
+        let [wanted, bound] = ["127.0.0.1:9000", "127.0.0.1:9001"].map(|text| text.parse().unwrap());
+        let mut config = Config { control: Some(wanted), control_may_move: true, ..Config::default() };
+        assert_eq!([None, Some(wanted)].map(|bound| moved_control(&config, bound)), [None, None]);
+        let line = moved_control(&config, Some(bound)).unwrap();
+        assert!(line.contains("on 127.0.0.1:9000: the control listener is on 127.0.0.1:9001; set control"));
+        assert!(at_inherited(&config, &Inherited::default()).control_may_move);
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let data = vec![Arc::new(crate::net::Shared::inherited(socket.into()).unwrap())];
+        let inherited = Inherited { data, control: None };
+        assert!(!at_inherited(&config, &inherited).control_may_move, "with inherited sockets");
+        config.control_may_move = false;
+        assert_eq!(moved_control(&config, Some(bound)), None, "a port 0 that the kernel chose");
     }
 
     /// The same key opens the API on every listener in Centrifugo.

@@ -97,11 +97,15 @@ impl Server {
         for line in announce::warnings_at(config, &inherited) {
             tracing::warn!("{line}");
         }
-        Self::start_warned(config, inherited, make_handler)
+        let server = Self::start_warned(config, inherited, make_handler)?;
+        if let Some(line) = server.control_warning() {
+            tracing::warn!("{line}");
+        }
+        Ok(server)
     }
 
-    /// Starts like [`Server::start_with`], for a program that has logged [`announce::warnings`] itself: they are not
-    /// logged again.
+    /// Starts like [`Server::start_with`], for a program that logs [`announce::warnings`] and
+    /// [`Server::control_warning`] itself: they are not logged here.
     ///
     /// # Errors
     /// Like [`Server::start`].
@@ -142,7 +146,7 @@ impl Server {
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| match control {
             Some(inherited) => Ok(Some(inherited)),
-            None => config.control.map(places::bind_control).transpose(),
+            None => places::bind_control(&config),
         });
         let node = Node::over(&config, common.wiring(), &uid, &name(&config.api.node_name, &addresses));
         let Common { counters, mailboxes, ledger, .. } = common;
@@ -190,6 +194,11 @@ impl Server {
     /// The control listener's address, if there is one.
     pub fn control_address(&self) -> Option<SocketAddr> {
         self.control_listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// A warning that the control listener had to take another port ([`Config::control_may_move`]), if it had to.
+    pub fn control_warning(&self) -> Option<String> {
+        announce::moved_control(&self.config, self.control_address())
     }
 
     /// The counters, by shard.
@@ -261,7 +270,7 @@ impl Server {
     ) -> Reloader {
         let parts = (Arc::clone(&self.mailboxes), self.node.clone(), self.certificates.clone());
         let running = (effective, Arc::clone(&self.outside));
-        let kept = (self.config.page, self.config.listen.clone(), self.config.control);
+        let kept = (self.config.page, self.config.listen.clone(), self.control_address());
         let reloader = Reloader::new(parts, kept, running, Box::new(read));
         reloader.on_reload(warn_again);
         self.reloader = Some(reloader.clone());

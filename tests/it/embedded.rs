@@ -397,6 +397,30 @@ fn an_awaited_server_runs_before_it_is_asked_for() {
     assert_eq!(executor().block_on(outcome).unwrap(), Outcome::Drained);
 }
 
+#[test]
+fn a_taken_control_port_is_left_only_where_the_listener_may_move() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
+    let set = Config { control: Some(taken), ..config() };
+    let error = Server::start(&set, |_shard| NoHandler).map(|_| ()).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("control: cannot listen on {taken}: Address already in use")),
+        "{error}"
+    );
+    let default = Config { control_may_move: true, ..set };
+    let server = Server::start(&default, |_shard| NoHandler).unwrap();
+    let moved = server.control_address().unwrap();
+    assert!((1..=10).contains(&(moved.port() - taken.port())), "{moved}");
+    assert_eq!(server.ready().control, Some(moved));
+    let warning = server.control_warning().unwrap();
+    assert!(
+        warning.contains(&format!("listens on {taken}: the control listener is on {moved};")),
+        "{warning}"
+    );
+    server.drain();
+    assert_eq!(server.wait().unwrap(), Outcome::Drained);
+}
+
 /// As in the binary: in development mode a drain is not spread.
 #[test]
 fn an_embedded_server_in_development_mode_ends_at_once() {

@@ -284,6 +284,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     };
     let typed = typed.clone();
     server.reload_by(effective.clone(), move || read_again(&typed, &addresses));
+    server.control_warning().iter().for_each(|line| announce::warning(config.logs.format, line));
     announce::ready(config.logs.format, &server.ready());
     notify::ready(&server.ready().to_string());
     let ended = server.wait();

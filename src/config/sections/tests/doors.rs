@@ -352,6 +352,24 @@ fn addresses_and_ports_of_all_sources_are_where_it_listens() {
 }
 
 #[test]
+fn the_control_listener_may_move_where_no_source_sets_it() {
+    let internal = ("CENTRIFUGO_HTTP_SERVER_INTERNAL_PORT", "90");
+    for (text, variables, may_move) in [
+        ("[client]\n", &[][..], true),
+        ("shards = 1\n", &[], true),
+        ("[http_server]\ninternal_port = '8000'\n", &[], true),
+        ("[http_server]\ninternal_port = '90'\n", &[], false),
+        ("[client]\n", &[internal], false),
+        ("[client]\n", &[("THRONG_CONTROL", "127.0.0.1:9000")], false),
+        ("control = '127.0.0.1:9000'\n", &[], false),
+    ] {
+        let config = program(text, variables).unwrap().config;
+        assert_eq!(config.control_may_move, may_move, "{text} {variables:?}");
+    }
+    assert!(!load("toml", "[client]", &[]).unwrap().config.control_may_move, "embedded");
+}
+
+#[test]
 fn addresses_and_ports_that_cannot_be_are_refused() {
     for (text, said) in [
         (
