@@ -206,11 +206,12 @@ fn errors_of_every_kind_are_told_at_once() {
         "channel.namespaces.chat.force_recovery = true: expected history_size and history_ttl with it",
         "THRONG_PINN=…: unknown variable; is THRONG_PIN meant?",
         "/nowhere/a.pem",
+        "/nowhere/a.key",
     ] {
         assert!(said.contains(wanted), "{wanted} in {said}");
     }
     // The invalid `history_ttl` is reported once, and not also as a conflict with its default.
-    assert_eq!(said.lines().count(), 11, "{said}");
+    assert_eq!(said.lines().count(), 12, "{said}");
 }
 
 /// Invalid flags and variables were reported only after the file could be read.
