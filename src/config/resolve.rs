@@ -91,7 +91,21 @@ pub fn resolve(args: &Args, variables: &Variables) -> Result<Effective, Vec<Conf
 
 /// Like [`resolve()`], but continues after errors; a key with an error has its default value in the result.
 pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigError>) {
-    let Sources { mut sources, file, left, mut warnings } = sources(args, variables);
+    examine_sources(sources(args, variables), args, variables)
+}
+
+/// Like [`examine()`], for the content of a file and Centrifugo's variables.
+pub(super) fn examine_table(table: Table, variables: &Variables) -> (Effective, Vec<ConfigError>) {
+    let source = Source { table, ..Source::default() };
+    let mut sources = vec![source, variables::read(variables, variables::CENTRIFUGO)];
+    let left = lists::settle(&mut sources);
+    let file = File { path: None, is_known: true, is_centrifugo: true };
+    let sources = Sources { sources, file, left, warnings: Vec::new() };
+    examine_sources(sources, &Args::default().of_program(), variables)
+}
+
+fn examine_sources(sources: Sources, args: &Args, variables: &Variables) -> (Effective, Vec<ConfigError>) {
+    let Sources { mut sources, file, left, mut warnings } = sources;
     let mut errors: Vec<ConfigError> =
         sources.iter_mut().flat_map(|source| source.errors.drain(..)).collect();
     for said in left {

@@ -48,7 +48,14 @@ pub(crate) fn run(input: Option<&Path>, output: Option<&Path>, form: Form) -> Ex
             Ok(converted) => converted,
             Err(error) => return refused(&format!("throng: {error}")),
         },
-        None if form == Form::Variables => convert_variables(&Variables::of_process()),
+        None if form == Form::Variables => match convert_variables(&Variables::of_process()) {
+            Some(converted) => converted,
+            None => {
+                let none = "throng: the environment has no variable of Centrifugo 3 to 5: there is nothing to convert";
+                console::complain(&none);
+                return ExitCode::FAILURE;
+            }
+        },
         None => {
             return refused(
                 "throng: --convert: expected a file, or --env for the variables of the environment",

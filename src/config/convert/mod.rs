@@ -15,9 +15,10 @@ mod write;
 use super::file;
 use super::older::names::{self, GONE, HOOKS, MOVED, NAMED, OF_EACH_HOOK, option_today, second};
 use super::older::{at_top, is_section, today};
+use super::resolve::examine_table;
 use super::sections::Unsupported;
 use super::value::{Entry, Table, Value};
-use super::{ConfigError, Key, Place};
+use super::{ConfigError, Key, Place, error, sections};
 use std::path::Path;
 use tree::{Branch, Tree};
 
@@ -57,11 +58,12 @@ pub fn convert_file(path: &Path) -> Result<Converted, ConfigError> {
         let complaint = "has no key of Centrifugo 3 to 5: there is nothing to convert".to_owned();
         return Err(ConfigError { key: String::new(), said: String::new(), complaint, place });
     }
-    Ok(convert(&table))
+    Ok(convert(&table, Vec::new()))
 }
 
-fn convert(table: &Table) -> Converted {
-    let mut converted = Converted::default();
+/// Converts a table; `kept` are variables in the current form, which belong to the same configuration.
+fn convert(table: &Table, kept: Vec<(String, String)>) -> Converted {
+    let mut converted = Converted { kept, ..Converted::default() };
     let is_of_3 = channels::is_of_version_3(table);
     // Current keys come first: they have precedence over older ones.
     let (old, kept): (Vec<_>, Vec<_>) = table.0.iter().partition(|entry| is_moved(entry));
@@ -162,8 +164,34 @@ impl Converted {
             Branch::Table(_) | Branch::Tables(_) => None,
         };
         let found: Vec<_> = write::values(&self.tree).into_iter().filter_map(remark).collect();
-        for (path, remark) in found {
-            self.tree.remark(&path, remark);
+        for (path, remark) in &found {
+            self.tree.remark(path, remark.clone());
+        }
+        let place = Place::File { path: "the converted file".into(), line: 0 };
+        let variables = self.kept.iter().cloned().collect();
+        let (effective, errors) = examine_table(self.tree.table(&place), &variables);
+        let is_below = |path: &str, table: &str| {
+            path.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let refused = errors.into_iter().filter(|error| {
+            // A variable that a text of a hook names may be set where the server runs.
+            let is_unset = error.complaint.starts_with("the variable ");
+            !is_unset
+                && !found.iter().any(|(path, _)| is_below(path, &error.key) || is_below(&error.key, path))
+        });
+        let refused = refused.map(|error| {
+            let complaint = error::without_userinfo(&error.complaint);
+            (error.key, format!("throng refuses it: {complaint}"))
+        });
+        let idle = sections::idle(&effective.sections).into_iter();
+        for (path, remark) in
+            refused.chain(idle.map(|(path, why)| (path, format!("throng ignores it: it {why}"))))
+        {
+            if self.tree.get(&path).is_some() {
+                self.tree.remark(&path, remark);
+            } else {
+                self.remarks.push(format!("{path}: {remark}"));
+            }
         }
     }
 }

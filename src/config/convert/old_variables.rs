@@ -13,8 +13,9 @@ pub(super) const PREFIX: &str = "CENTRIFUGO_";
 /// Lists, which are JSON in a variable.
 const LISTS: [&str; 4] = ["namespaces", "rpc_namespaces", "proxies", "consumers"];
 
-/// Converts the variables of an older version; current ones stay as they are.
-pub fn convert_variables(variables: &Variables) -> Converted {
+/// Converts the variables of an older version; current ones stay as they are. `None` if there is none of an older
+/// version.
+pub fn convert_variables(variables: &Variables) -> Option<Converted> {
     let mut table = Table::default();
     let (mut kept, mut unknown) = (Vec::new(), Vec::new());
     let pairs = [MOVED, OF_EACH_HOOK, NAMED, GONE, OPTIONS, OPPOSITES].concat();
@@ -35,11 +36,13 @@ pub fn convert_variables(variables: &Variables) -> Converted {
             None => unknown.push(variable),
         }
     }
-    let mut converted = convert(&table);
+    if table.0.is_empty() {
+        return None;
+    }
+    let mut converted = convert(&table, kept);
     let remark = |name: String| format!("{name} is no variable of any version: it is left out");
     converted.remarks.extend(unknown.into_iter().map(remark));
-    converted.kept = kept;
-    converted
+    Some(converted)
 }
 
 /// Whether a variable, without its prefix and in lower case, is a current one.

@@ -274,6 +274,30 @@ fn what_throng_refuses_is_written_and_said() {
 }
 
 #[test]
+fn what_the_result_would_be_refused_for_is_said() {
+    let text = r#"{"proxy_connect_endpoint": "http://u:hush@h/c", "token_jwks_public_endpoint": "https://u:hush@idp/x",
+        "tls": true, "tls_cert": "a", "tls_key": "b", "internal_port": "9000",
+        "namespaces": [{"name": "chat", "force_push_join_leave": true, "zebra": 1}]}"#;
+    let remarks = converted(text).remarks();
+    for wanted in [
+        "client.proxy.connect.endpoint: throng refuses it: ",
+        "client.token.jwks_public_endpoint: throng refuses it: ",
+        "http_server.tls.enabled: throng refuses it: the control listener is plain",
+        "channel.namespaces.chat.force_push_join_leave: throng ignores it: it has no effect without join_leave",
+    ] {
+        assert!(remarks.iter().any(|remark| remark.starts_with(wanted)), "{wanted}: {remarks:#?}");
+    }
+    assert!(!remarks.join("").contains("hush"), "{remarks:#?}");
+}
+
+#[test]
+fn an_environment_without_older_variables_has_nothing_to_convert() {
+    for set in [vec![], vec![("PATH", "/bin")], vec![("CENTRIFUGO_HTTP_API_KEY", "key")]] {
+        assert!(convert_variables(&set.into_iter().collect()).is_none());
+    }
+}
+
+#[test]
 fn variables_become_those_of_today() {
     let set = [
         ("CENTRIFUGO_TOKEN_HMAC_SECRET_KEY", "a 'secret'"),
@@ -290,7 +314,7 @@ fn variables_become_those_of_today() {
         ("CENTRIFUGO_ZEBRA", "hush"),
         ("PATH", "/bin"),
     ];
-    let converted = convert_variables(&set.into_iter().collect());
+    let converted = convert_variables(&set.into_iter().collect()).unwrap();
     let text = converted.env(Secrets::Shown);
     let lines: std::collections::BTreeSet<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let wanted = [

@@ -1,6 +1,7 @@
 //! The output of a conversion: values in tables, by path, each with remarks.
 
-use super::super::value::{Table, Value};
+use super::super::Place;
+use super::super::value::{Entry, Table, Value};
 
 /// A table with its entries in the order of the output.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,6 +79,21 @@ impl Tree {
             (Some(rest), Branch::Table(inner)) => inner.remark(rest, text),
             _ => node.remarks.push(text),
         }
+    }
+
+    /// The tree as the table of a file, with this place for every entry.
+    pub(super) fn table(&self, place: &Place) -> Table {
+        let entry = |node: &Node| {
+            let value = match &node.branch {
+                Branch::Leaf(value) => value.clone(),
+                Branch::Table(inner) => Value::Table(inner.table(place)),
+                Branch::Tables(list) => {
+                    Value::List(list.iter().map(|inner| Value::Table(inner.table(place))).collect())
+                }
+            };
+            Entry { name: node.name.clone(), place: place.clone(), value }
+        };
+        Table(self.0.iter().map(entry).collect())
     }
 
     /// Copies a table.

@@ -179,6 +179,9 @@ fn a_conversion_that_cannot_be_made_says_why() {
 
 #[test]
 fn variables_of_older_versions_are_converted() {
+    let (code, printed, said) = throng(&["config", "--convert", "--env"], &[]);
+    let none = "throng: the environment has no variable of Centrifugo 3 to 5: there is nothing to convert\n";
+    assert_eq!((code, printed.as_str(), said.as_str()), (1, "", none));
     let set = [("CENTRIFUGO_TOKEN_HMAC_SECRET_KEY", "hush"), ("CENTRIFUGO_ADMIN", "true")];
     let (code, printed, said) = throng(&["config", "--convert", "--env"], &set);
     assert_eq!((code, said.as_str()), (0, ""));
