@@ -96,7 +96,7 @@ FLAT = {
     "memory": f'memory_max = "{MEMORY_MAX_MIB}MiB"\nchannels_per_connection_max = 60000\n',
 }
 # Gauges that tell of time, of memory, of the server itself, and of channels that live on in their history.
-NOT_COMPARED = re.compile(r"seconds|bytes|memory|info|ratio|ready|turn|load|history|throng_streams|channels|capacity|shards|presence_stats")
+NOT_COMPARED = re.compile(r"seconds|bytes|memory|info|ratio|ready|turn|load|history|throng_streams|open_fds|channels|capacity|shards|presence_stats")
 COMPARED_THOUGH = ("throng_outbox_bytes",)
 
 
