@@ -6,7 +6,7 @@ use crate::base::slots::Key;
 use crate::session::{CloseReason, Session};
 
 /// Maximum number of deadlines handled in one turn; the rest follows in the next.
-const EXPIRIES_PER_TURN_MAX: usize = 256;
+const EXPIRIES_PER_TURN_MAX: usize = 32;
 /// Maximum sleep while there are deadlines in wall clock time: no event reports a change of the wall clock.
 const WALL_LOOK_MS: u64 = 1000;
 /// Maximum sleep while other shards must take their letters, or before a drain's next step.
