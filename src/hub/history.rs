@@ -387,6 +387,7 @@ impl History {
         Arc::new(Publication {
             channel: Arc::clone(&publication.channel),
             kind: publication.kind,
+            lane: 0,
             data: Shared::new(publication.data.to_vec(), &self.budget),
             is_one_line: !publication.data.contains(&b'\n') && !publication.data.contains(&b'\r'),
             info: publication.info.clone(),

@@ -3,6 +3,11 @@
 //! Publications that arrive while a channel's batch is being delivered wait for the next batch, so a crowd whose
 //! delivery takes many turns receives combined messages instead of a queue of single ones.
 //!
+//! Publications of one client in several channels reach a subscriber of these in the order of their arrival. The items
+//! of a channel wait in runs ([`runs`]): a publication joins the last run of its channel, unless its client has
+//! published in another channel behind that; then it begins a run at the end of the queue. The one exception is a
+//! channel with more subscribers than a turn serves: it lets the others go first.
+//!
 //! Invariant: a batch goes exactly to the subscribers at its beginning. The list of subscribers is therefore kept in
 //! three runs during a delivery: served, to serve, subscribed later. Removing a subscriber swaps at most three
 //! entries and reports the new place of each.
@@ -10,6 +15,8 @@
 //! A new subscriber has all items up to a certain number from its home. If some of these still wait here, the
 //! subscriber is marked as late and the number is stored until their batch is over: the next batch has only newer
 //! items.
+
+mod runs;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -21,6 +28,9 @@ use super::tally::Tally;
 use crate::base::counters::NamespaceCounters;
 use crate::base::heap;
 use crate::base::pool::Pool;
+
+pub use runs::{Run, lane_of};
+use runs::{Lanes, Runs};
 
 /// One subscription of one connection, in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +68,7 @@ struct Channel<B> {
     subscribers: Vec<Subscriber>,
     /// Existing and requested subscriptions; at zero the channel is removed.
     interest: u32,
-    /// Published items that are not part of a batch yet.
+    /// The last run of published items that are not part of a batch yet; earlier ones are in [`Local::runs`].
     waiting: Vec<Item>,
     /// The run of subscribers that the current batch has still to reach.
     to_serve: Range<u32>,
@@ -67,8 +77,8 @@ struct Channel<B> {
     late: Option<Box<HashMap<u32, u64>>>,
     /// The caller's form of the current batch.
     batch: Option<B>,
-    /// Whether the channel is in the queue of channels with items to deliver.
-    is_queued: bool,
+    /// The number of its last run; 0 if the channel is not in the queue.
+    run: Run,
     /// Counters of deliveries by namespace, where they are configured.
     counters: Option<Arc<NamespaceCounters>>,
 }
@@ -78,8 +88,12 @@ struct Channel<B> {
 pub struct Local<B> {
     names: HashMap<Arc<str>, ChannelId>,
     channels: Pool<Channel<B>>,
-    /// Channels with items to deliver, in order of arrival.
+    /// Channels with items to deliver, in order of arrival: one entry for each run, and for an unfinished batch.
     queue: VecDeque<ChannelId>,
+    /// Runs of channels that have several. Usually empty.
+    runs: HashMap<ChannelId, Runs>,
+    /// The last runs by publisher.
+    lanes: Lanes,
     /// Memory of the channels' names.
     name_bytes: usize,
     /// Memory of the lists of subscribers.
@@ -101,6 +115,8 @@ impl<B> Local<B> {
             names: HashMap::new(),
             channels: Pool::default(),
             queue: VecDeque::new(),
+            runs: HashMap::new(),
+            lanes: Lanes::default(),
             name_bytes: 0,
             list_bytes: 0,
             tally: None,
@@ -149,7 +165,7 @@ impl<B> Local<B> {
             to_serve: 0..0,
             late: None,
             batch: None,
-            is_queued: false,
+            run: 0,
             counters: self.tally.as_mut().map(|tally| tally.of(name)),
         };
         let id = ChannelId::try_from(self.channels.insert(channel)).unwrap_or(ChannelId::MAX);
@@ -170,7 +186,7 @@ impl<B> Local<B> {
             self.list_bytes -= list_bytes(&channel.subscribers);
             channel.subscribers = Vec::new();
             // A queued number must not be reused yet: it is freed at its turn.
-            if !channel.is_queued {
+            if channel.run == 0 {
                 self.channels.remove(id as usize);
             }
         }
@@ -179,9 +195,10 @@ impl<B> Local<B> {
     /// Adds a subscriber that has all items up to `Item::seq` `after_seq`, and returns its position. The current
     /// batch does not reach it.
     pub fn add(&mut self, id: ChannelId, mut subscriber: Subscriber, after_seq: u64) -> u32 {
+        let earliest = self.runs.get(&id).and_then(Runs::earliest);
         let Channel { subscribers, waiting, late, .. } = &mut self.channels[id as usize];
         subscriber.flags &= !LATE;
-        if waiting.first().is_some_and(|oldest| oldest.seq() <= after_seq) {
+        if earliest.or(waiting.first()).is_some_and(|oldest| oldest.seq() <= after_seq) {
             subscriber.flags |= LATE;
             late.get_or_insert_default().insert(subscriber.conn, after_seq);
         }
@@ -252,21 +269,35 @@ impl<B> Local<B> {
     /// Queues an item for the subscribers of its channel; returns false when there are none here.
     pub fn deliver(&mut self, item: Item) -> bool {
         let Some(&id) = self.names.get(item.channel()) else { return false };
+        let lane = item.lane();
         let channel = &mut self.channels[id as usize];
         if channel.subscribers.is_empty() {
             return false;
         }
-        channel.waiting.push(item);
-        if !channel.is_queued {
-            channel.is_queued = true;
+        if channel.run == 0 || self.lanes.is_behind(lane, channel.run) {
+            if channel.run != 0 {
+                let earlier = std::mem::take(&mut channel.waiting);
+                self.runs.entry(id).or_default().close(channel.run, earlier);
+            }
+            channel.run = self.lanes.begin(self.queue.is_empty());
             self.queue.push_back(id);
         }
+        channel.waiting.push(item);
+        self.lanes.note(lane, channel.run);
         true
     }
 
-    /// The items waiting for the next batch of a channel.
-    pub fn waiting(&self, id: ChannelId) -> &[Item] {
-        &self.channels[id as usize].waiting
+    /// The runs of items that wait for the next batches of a channel, with their numbers, in order.
+    pub fn waiting(&self, id: ChannelId) -> impl Iterator<Item = (Run, &[Item])> {
+        let Channel { waiting, run, .. } = &self.channels[id as usize];
+        let last = (!waiting.is_empty()).then_some((*run, waiting.as_slice()));
+        self.runs.get(&id).into_iter().flat_map(Runs::closed).chain(last)
+    }
+
+    /// The items of a waiting run.
+    pub fn run(&self, id: ChannelId, run: Run) -> Option<&[Item]> {
+        let Channel { waiting, run: last, .. } = &self.channels[id as usize];
+        if *last == run { Some(waiting) } else { self.runs.get(&id)?.run(run) }
     }
 
     /// Whether the current batch has still to reach the subscriber at `position`.
@@ -274,7 +305,7 @@ impl<B> Local<B> {
         self.channels[id as usize].to_serve.contains(&position)
     }
 
-    /// Number of channels with items to deliver.
+    /// Number of runs and unfinished batches to deliver.
     pub fn queued_count(&self) -> usize {
         self.queue.len()
     }
@@ -289,17 +320,32 @@ impl<B> Local<B> {
             {
                 return Some(id);
             }
-            channel.is_queued = false;
-            channel.waiting = Vec::new();
-            channel.late = None;
-            channel.batch = None;
-            self.queue.pop_front();
-            heap::ease_queue(&mut self.queue);
-            if channel.interest == 0 {
-                self.channels.remove(id as usize);
-            }
+            self.leave_queue(id);
         }
         None
+    }
+
+    /// Removes the first entry of the queue, which is this channel's.
+    fn leave_queue(&mut self, id: ChannelId) {
+        self.queue.pop_front();
+        heap::ease_queue(&mut self.queue);
+        if let Some(runs) = self.runs.get_mut(&id)
+            && runs.leave_queue()
+        {
+            return;
+        }
+        if !self.runs.is_empty() {
+            self.runs.remove(&id);
+            heap::ease_table(&mut self.runs);
+        }
+        let channel = &mut self.channels[id as usize];
+        channel.run = 0;
+        channel.waiting = Vec::new();
+        channel.late = None;
+        channel.batch = None;
+        if channel.interest == 0 {
+            self.channels.remove(id as usize);
+        }
     }
 
     /// Takes the current batch out; `None` when it has reached every subscriber and the next may begin.
@@ -316,12 +362,13 @@ impl<B> Local<B> {
         is_unfinished
     }
 
-    /// Begins the next batch with the waiting items; it goes to every current subscriber.
+    /// Begins the next batch with the first run of waiting items; it goes to every current subscriber.
     pub fn begin_batch(&mut self, id: ChannelId) -> Vec<Item> {
         let channel = &mut self.channels[id as usize];
         debug_assert!(channel.to_serve.is_empty(), "the current batch has not reached every subscriber");
         channel.to_serve = 0..u32::try_from(channel.subscribers.len()).unwrap_or(u32::MAX);
-        let batch = std::mem::take(&mut channel.waiting);
+        let earliest = self.runs.get_mut(&id).and_then(Runs::take);
+        let batch = earliest.unwrap_or_else(|| std::mem::take(&mut channel.waiting));
         if let (Some(late), Some(oldest)) = (&mut channel.late, batch.first()) {
             // An entry is needed for the batch that it refers to and for the one behind.
             late.retain(|_, after_seq| *after_seq >= oldest.seq());
@@ -364,10 +411,23 @@ impl<B> Local<B> {
         Some((position, *subscriber))
     }
 
-    /// Puts the served channel behind the others, so that one with a large crowd does not delay them.
-    pub fn rotate(&mut self) {
-        if self.queue.len() > 1 {
-            self.queue.rotate_left(1);
+    /// Goes on to the next entry of the queue. A channel whose batch is unfinished stays the first, or, if it
+    /// `gives_way`, goes behind the others, so that one with a large crowd does not delay them.
+    #[inline]
+    pub fn go_on(&mut self, gives_way: bool) {
+        let Some(&id) = self.queue.front() else { return };
+        let channel = &self.channels[id as usize];
+        if !channel.to_serve.is_empty() {
+            if gives_way && self.queue.len() > 1 {
+                self.queue.rotate_left(1);
+            }
+            return;
+        }
+        let runs = self.runs.get(&id);
+        let left = usize::from(!channel.waiting.is_empty()) + runs.map_or(0, Runs::closed_count);
+        // Items that came during its batch are served with this entry.
+        if left < runs.map_or(1, Runs::entry_count) {
+            self.leave_queue(id);
         }
     }
 
@@ -388,6 +448,8 @@ impl<B> Local<B> {
             + self.name_bytes
             + heap::table(&self.names)
             + heap::list::<ChannelId>(self.queue.capacity())
+            + heap::table(&self.runs)
+            + self.lanes.bytes()
     }
 
     /// Memory of the lists of subscribers.
@@ -403,6 +465,14 @@ impl<B> Local<B> {
         let lists = self.channels.iter().map(|(_, channel)| list_bytes(&channel.subscribers));
         assert_eq!(lists.sum::<usize>(), self.list_bytes);
         assert_eq!(self.names.keys().map(|name| heap::arc(name.len())).sum::<usize>(), self.name_bytes);
+        for (id, channel) in self.channels.iter() {
+            let runs = self.runs.get(&ChannelId::try_from(id).unwrap_or(ChannelId::MAX));
+            let entries = if channel.run == 0 { 0 } else { runs.map_or(1, Runs::entry_count) };
+            let queued = self.queue.iter().filter(|&&queued| queued as usize == id).count();
+            assert_eq!(queued, entries, "each run has its entry in the queue: {}", channel.name);
+            let is_first = |earlier: Option<&Item>| earlier.is_none() || !channel.waiting.is_empty();
+            assert!(is_first(runs.and_then(Runs::earliest)), "a closed run is followed by another");
+        }
     }
 
     /// Existing and requested subscriptions in all channels, for checks.
@@ -472,7 +542,9 @@ mod tests {
         }
         let first = local.front().unwrap();
         local.begin_batch(first);
-        local.rotate();
+        local.go_on(false);
+        assert_eq!(local.front(), Some(first), "the turn ended early for it");
+        local.go_on(true);
         assert_ne!(local.front(), Some(first));
     }
 

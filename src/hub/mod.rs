@@ -101,6 +101,9 @@ pub struct Publication {
     pub channel: Arc<str>,
     /// Classification of `data`.
     pub kind: DataKind,
+    /// The lane of its publisher ([`local::lane_of`]): publications of one lane keep their order between channels, too.
+    /// 0 for the server's.
+    pub lane: u16,
     /// The message. Counted until the last delivery, or in the history's budget.
     pub data: Shared,
     /// Whether it contains no line end; known of publications in a history, `false` for all others.
@@ -138,6 +141,7 @@ impl Publication {
         Self {
             channel,
             kind,
+            lane: 0,
             data,
             is_one_line: false,
             info: None,
@@ -167,6 +171,14 @@ impl Item {
         match self {
             Self::Publication(publication) => &publication.channel,
             Self::Membership(membership) => &membership.channel,
+        }
+    }
+
+    /// The lane of its publisher, or 0.
+    fn lane(&self) -> u16 {
+        match self {
+            Self::Publication(publication) => publication.lane,
+            Self::Membership(_) => 0,
         }
     }
 

@@ -58,6 +58,7 @@ impl<W: World> Shard<W> {
         for (key, conn) in carry.conns.iter() {
             self.check_stage(key, conn);
             check_connecting(key, conn);
+            self.door.clients.check_waiting(key, conn);
             self.check_subscriptions(key, conn);
             interest += conn.subs.len();
         }

@@ -2,7 +2,9 @@
 //!
 //! A shard writes to the others only through its [`Post`], which hands over once per turn: one lock and at most one
 //! wake-up per receiver, for any number of letters. Letters from one shard to another keep their order, on which the
-//! order of a channel's publications depends. The lock of a mailbox is the only one in the data plane.
+//! order of a channel's publications depends. Those of a turn are handed over to all receivers at once, on which the
+//! order of one client's publications in several channels depends: an answer does not arrive before the deliveries to
+//! other shards that it is about. The lock of a mailbox is the only one in the data plane.
 
 mod letter;
 mod order;
@@ -13,6 +15,8 @@ use std::fmt;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use smallvec::SmallVec;
 
 use crate::base::heap;
 use crate::hub::home;
@@ -58,6 +62,32 @@ impl Mailbox {
         if was_empty {
             (self.wake)();
         }
+    }
+
+    /// Appends the letters of a sender to several mailboxes at once: a receiver that writes to another one because of
+    /// its letters does not overtake the letters for that one. Leaves `letters` empty, as [`Mailbox::put`] does.
+    fn put_all(mailboxes: &[Self], letters: &mut [Vec<Letter>]) {
+        let mut to_wake: SmallVec<[&Self; 16]> = SmallVec::new();
+        // All senders lock them in the same order.
+        let mut locked: SmallVec<[_; 16]> = SmallVec::new();
+        for (mailbox, letters) in mailboxes.iter().zip(&mut *letters).filter(|(_, letters)| !letters.is_empty()) {
+            let queue = mailbox.letters.lock().unwrap_or_else(PoisonError::into_inner);
+            locked.push((mailbox, queue, letters));
+        }
+        for (mailbox, queue, letters) in &mut locked {
+            if mailbox.is_closed.load(Relaxed) {
+                continue;
+            }
+            if queue.is_empty() {
+                to_wake.push(mailbox);
+            }
+            queue.append(letters);
+            mailbox.load.store(queue.len(), Relaxed);
+        }
+        drop(locked);
+        // Those for mailboxes that are closed.
+        letters.iter_mut().for_each(Vec::clear);
+        to_wake.iter().for_each(|mailbox| (mailbox.wake)());
     }
 
     /// Takes all letters into `letters`, which must be empty.
@@ -189,11 +219,7 @@ impl Post {
     pub fn hand_over(&mut self) -> u64 {
         let count = mem::take(&mut self.outgoing_count);
         if count > 0 {
-            for (letters, mailbox) in self.outgoing.iter_mut().zip(self.mailboxes.iter()) {
-                if !letters.is_empty() {
-                    mailbox.put(letters);
-                }
-            }
+            Mailbox::put_all(&self.mailboxes, &mut self.outgoing);
         }
         self.outcomes.tell();
         count
@@ -254,6 +280,28 @@ mod tests {
             assert!(matches!(b.next_own(), Some(Letter::Unsubscribe { member, .. }) if member.shard == i));
         }
         assert_eq!((b.collect(), b.next_own().is_none(), a.hand_over()), (0, true, 0));
+    }
+
+    /// A receiver that is woken and writes to another must not overtake the letters for that one.
+    #[test]
+    fn letters_of_a_turn_reach_all_their_receivers_at_once() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (note, mailboxes) = (Arc::clone(&seen), Arc::<std::sync::OnceLock<Arc<[Mailbox]>>>::default());
+        let all = Arc::clone(&mailboxes);
+        let wake = move || {
+            let lengths = all.get().map(|all| all.iter().map(Mailbox::len).collect::<Vec<_>>());
+            note.lock().unwrap().extend(lengths);
+        };
+        let made: Arc<[Mailbox]> = (0..4).map(|_| Mailbox::new(Box::new(wake.clone()))).collect();
+        mailboxes.set(Arc::clone(&made)).unwrap();
+        made[3].close();
+        let mut post = Post::new(0, made);
+        for shard in [1, 2, 2, 3] {
+            post.send(shard, Letter::Displaced { conn: Key::from_token(7) });
+        }
+        assert_eq!(post.hand_over(), 4);
+        assert_eq!(*seen.lock().unwrap(), [[0, 1, 2, 0], [0, 1, 2, 0]]);
+        assert!(post.outgoing.iter().all(Vec::is_empty), "a closed mailbox drops its letters");
     }
 
     #[test]

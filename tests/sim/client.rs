@@ -475,12 +475,12 @@ impl Client {
         self.conduct.check_settled(who);
     }
 
-    /// Panics when it should be over by now.
-    pub(crate) fn check_overdue(&self, world: &World) {
+    /// Panics when it should be over by now: long after `since_us`, by which it had been accepted.
+    pub(crate) fn check_overdue(&self, world: &World, since_us: u64) {
         let link = &world.links[self.link];
         // A heartbeat that left in pieces passes for a sign of life: the client took the rest of it.
-        let is_over =
-            self.is_over() || self.did_exit.is_some() || link.accepted_us.is_none() || link.short_writes > 0;
+        let is_new = link.accepted_us.is_none_or(|at_us| at_us > since_us);
+        let is_over = self.is_over() || self.did_exit.is_some() || is_new || link.short_writes > 0;
         let (expect, _) = self.conduct.expect();
         assert!(
             is_over || expect == Expect::Life,

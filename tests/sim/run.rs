@@ -226,9 +226,10 @@ impl Run {
         let longest_ms =
             (t.ping_interval_ms + t.pong_timeout_ms).max(t.idle_ms).max(t.handshake_ms + t.connect_ms)
                 + t.linger_ms;
-        self.run_until(self.now_us() + longest_ms * 1000 + 1_000_000);
+        let since_us = self.now_us();
+        self.run_until(since_us + longest_ms * 1000 + 1_000_000);
         for client in &self.clients {
-            client.check_overdue(&self.world.borrow());
+            client.check_overdue(&self.world.borrow(), since_us);
         }
         let settled = self.counters();
         self.drain();

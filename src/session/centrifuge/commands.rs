@@ -85,12 +85,15 @@ pub struct WaitingCommand {
     pub(super) request: Request<'static>,
     /// Whether a connect command precedes it in its frame.
     pub(super) is_behind_connect: bool,
+    /// Whether the session executes or refuses it without its shard.
+    is_done_here: bool,
 }
 
 impl WaitingCommand {
     /// A copy of the command that does not borrow its frame.
-    pub(super) fn new(request: Request<'_>) -> Self {
-        Self { request: owned(request), is_behind_connect: false }
+    pub(super) fn new(request: Request<'_>, name_bytes_max: usize) -> Self {
+        let is_done_here = is_done_here(&request, name_bytes_max);
+        Self { request: owned(request), is_behind_connect: false, is_done_here }
     }
 
     /// Whether the reply may be large, as for [`Ask::is_whole`].
@@ -136,7 +139,7 @@ impl WaitingCommand {
             | Request::Publish { data: Some(_), .. }
             | Request::Presence { .. }
             | Request::PresenceStats { .. }
-            | Request::History(_) => true,
+            | Request::History(_) => !self.is_done_here,
             Request::Publish { data: None, .. }
             | Request::Connect(_)
             | Request::Unsubscribe { .. }
@@ -167,6 +170,7 @@ pub(super) fn is_done_here(request: &Request<'_>, name_bytes_max: usize) -> bool
         | Request::Unknown
         | Request::Malformed
         | Request::Publish { data: None, .. } => true,
+        Request::Subscribe(subscribe) if subscribe.kind != 0 => true,
         Request::Pong | Request::Connect(_) => false,
         Request::Subscribe(_)
         | Request::Unsubscribe { .. }
@@ -289,6 +293,7 @@ mod tests {
             (Request::Publish { channel: Cow::Borrowed("a"), data: None }, true),
             (Request::Publish { channel: Cow::Borrowed("a"), data: Some(Cow::Borrowed(b"1")) }, false),
             (Request::Pong, false),
+            (Request::Subscribe(Box::new(Subscribe { channel: "a".to_owned(), kind: 1, ..Subscribe::default() })), true),
             (named(""), true),
             (named("aaa"), false),
             (named("aaaa"), true),
@@ -300,14 +305,18 @@ mod tests {
     #[test]
     fn what_waits_tells_what_it_is_about() {
         let subscribe = Subscribe { channel: "a".to_owned(), ..Subscribe::default() };
-        let subscribe = WaitingCommand::new(Request::Subscribe(Box::new(subscribe)));
+        let subscribe = WaitingCommand::new(Request::Subscribe(Box::new(subscribe)), 255);
         assert_eq!((subscribe.enters(), subscribe.channel()), (Some("a"), Some("a")));
         let history = HistoryRequest { channel: Cow::Borrowed("b"), ..HistoryRequest::default() };
-        let history = WaitingCommand::new(Request::History(history));
+        let history = WaitingCommand::new(Request::History(history), 255);
         assert!(history.is_whole() && history.enters().is_none() && history.may_ask());
         assert!(history.is_for_home() && subscribe.is_for_home());
         assert_eq!(history.channel(), Some("b"));
-        let ping = WaitingCommand::new(Request::Ping);
+        for channel in ["", "four"] {
+            let refused = Request::Presence { channel: Cow::Borrowed(channel) };
+            assert!(!WaitingCommand::new(refused, 3).is_for_home(), "the session refuses it");
+        }
+        let ping = WaitingCommand::new(Request::Ping, 255);
         assert!(!ping.is_whole() && !ping.may_ask() && !ping.is_for_home() && ping.channel().is_none());
     }
 }

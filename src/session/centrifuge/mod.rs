@@ -186,10 +186,11 @@ impl Centrifuge {
         // The permission to execute it depends on the reply to connect; and a command that the session answers itself
         // is deferred like all others while its client does not read. `resume` executes it.
         let is_full = cx.out.len() + cx.waiting_bytes > cx.settings.outbox_bytes_max / 2;
-        let overtakes = cx.is_behind && commands::is_done_here(&request, cx.settings.channel_name_bytes_max);
+        let name_bytes_max = cx.settings.channel_name_bytes_max;
+        let overtakes = cx.is_behind && commands::is_done_here(&request, name_bytes_max);
         if self.phase == Phase::Admitting || (is_full && expects_reply) || overtakes {
-            cx.actions
-                .push(Action::Wait { id, deferred: Deferred::Centrifuge(WaitingCommand::new(request)) });
+            let waiting = WaitingCommand::new(request, name_bytes_max);
+            cx.actions.push(Action::Wait { id, deferred: Deferred::Centrifuge(waiting) });
             return Ok(());
         }
         self.carry_out(id, request, start, handler, cx)
@@ -306,7 +307,7 @@ impl Centrifuge {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let WaitingCommand { request, is_behind_connect } = deferred;
+        let WaitingCommand { request, is_behind_connect, .. } = deferred;
         if is_behind_connect && self.phase == Phase::Identifying && !matches!(request, Request::Connect(_)) {
             return Ok(());
         }

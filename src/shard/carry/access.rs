@@ -64,10 +64,11 @@ impl<W: World> Carry<W> {
         self.conns.entry(key)?.session.telling(takes_deltas)
     }
 
-    /// Counts a home's pending answer to this command of the client; 0 is no command.
-    pub(in crate::shard) fn awaits_home(&mut self, key: Key, id: u32) {
+    /// Counts this home's pending answer to a command of the client; `id` 0 is no command.
+    pub(in crate::shard) fn awaits_home(&mut self, key: Key, id: u32, home: u16) {
         if let Some(conn) = self.conns.entry_mut(key).filter(|_| id != 0) {
             conn.awaited_count = conn.awaited_count.saturating_add(1);
+            conn.awaited_home = home;
         }
     }
 

@@ -168,7 +168,7 @@ impl Pending {
     }
 
     /// Its cost beyond its place. The question outside is a copy of it, and ends with it.
-    fn bytes(&self) -> usize {
+    pub(in crate::shard) fn bytes(&self) -> usize {
         2 * match self {
             Self::Subscribe { ask, .. } => heap::piece(size_of::<Enter>()) + ask.bytes(),
             Self::Publish { channel, data, .. } => heap::arc(channel.len()) + heap::piece(data.len()),

@@ -16,6 +16,10 @@ use crate::tls::Link;
 /// last for 17 years of uptime.
 pub(in crate::shard) const BEAT_MS: u64 = 128;
 
+/// Number of commands without an answer from their homes at which later commands of the connection wait. Some may be
+/// added behind it, for hooks that were asked before.
+pub(in crate::shard) const UNANSWERED_MAX: u16 = 60_000;
+
 /// The first beat that begins at or after this time.
 #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 17 years")]
 pub(in crate::shard) fn beat_at_or_after(ms: u64) -> u32 {
@@ -131,8 +135,10 @@ pub(in crate::shard) struct Conn<K, S> {
     pub(in crate::shard) heard: u32,
     /// Bytes of an incomplete message that are charged to the budget.
     pub(in crate::shard) held_bytes: u32,
-    /// Number of the client's commands that homes have not answered.
-    pub(in crate::shard) awaited_count: u32,
+    /// Number of the client's commands that homes have not answered: see [`UNANSWERED_MAX`].
+    pub(in crate::shard) awaited_count: u16,
+    /// The home that was asked last; the one that all of them wait for, where commands keep their order.
+    pub(in crate::shard) awaited_home: u16,
     /// Layers between the socket and the session, if any.
     pub(in crate::shard) layers: Option<Box<Layers>>,
     pub(in crate::shard) outbox: Option<Box<Outbox>>,
@@ -162,6 +168,7 @@ impl<K, S> Conn<K, S> {
             heard,
             held_bytes: 0,
             awaited_count: 0,
+            awaited_home: 0,
             layers: None,
             outbox: None,
             subs: SmallVec::new(),

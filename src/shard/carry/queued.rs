@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::hub::words::Ask;
+use super::client::Pending;
+use crate::base::heap;
+use crate::hub::words::{Ask, Denied};
 use crate::session::{CloseReason, Deferred};
+use crate::shard::outside::Question;
 
 /// A command that waits for its turn.
 #[derive(Debug)]
@@ -24,6 +27,10 @@ pub(in crate::shard) enum What {
     /// A subscription that an order of the server has ended since: it is answered as if it had begun, followed by the
     /// unsubscribe push.
     Withdrawn { channel: Arc<str>, code: u32, reason: Box<str> },
+    /// A command that is refused: earlier commands are answered first.
+    Denied(Denied),
+    /// A command about which the outside is asked after earlier commands are carried out.
+    Question(Box<(Question, Pending)>),
     /// The end of the connection, because of the client's last message or command: earlier commands are answered
     /// first.
     End(CloseReason),
@@ -35,7 +42,7 @@ impl What {
         match self {
             Self::Ask(ask) => ask.is_whole(),
             Self::Early(deferred) => deferred.is_whole(),
-            Self::Withdrawn { .. } | Self::End(_) => false,
+            Self::Withdrawn { .. } | Self::Denied(_) | Self::Question(_) | Self::End(_) => false,
         }
     }
 
@@ -44,7 +51,7 @@ impl What {
         match self {
             Self::Ask(ask) => ask.channel(),
             Self::Early(deferred) => deferred.channel(),
-            Self::Withdrawn { .. } | Self::End(_) => None,
+            Self::Withdrawn { .. } | Self::Denied(_) | Self::Question(_) | Self::End(_) => None,
         }
     }
 
@@ -53,7 +60,7 @@ impl What {
         match self {
             Self::Ask(ask) => ask.is_for_home(),
             Self::Early(deferred) => deferred.is_for_home(),
-            Self::Withdrawn { .. } | Self::End(_) => false,
+            Self::Withdrawn { .. } | Self::Denied(_) | Self::Question(_) | Self::End(_) => false,
         }
     }
 
@@ -62,7 +69,7 @@ impl What {
         match self {
             Self::Ask(ask) => ask.may_ask(),
             Self::Early(deferred) => deferred.may_ask(),
-            Self::Withdrawn { .. } | Self::End(_) => false,
+            Self::Withdrawn { .. } | Self::Denied(_) | Self::Question(_) | Self::End(_) => false,
         }
     }
 }
@@ -75,7 +82,10 @@ impl Waiting {
                 What::Ask(ask) => ask.owned_bytes(),
                 What::Early(deferred) => deferred.owned_bytes(),
                 What::Withdrawn { channel, reason, .. } => channel.len() + reason.len(),
-                What::End(_) => 0,
+                // The pending command counts its question, too.
+                What::Question(asked) => heap::piece(size_of_val(&**asked)) + asked.1.bytes(),
+                What::Denied(Denied::Custom { message, .. }) => message.len(),
+                What::Denied(_) | What::End(_) => 0,
             }
     }
 
@@ -84,7 +94,8 @@ impl Waiting {
         let enters = match &self.what {
             What::Ask(ask) => ask.enters(),
             What::Early(deferred) => deferred.enters(),
-            What::Withdrawn { .. } | What::End(_) => None,
+            What::Question(asked) => return asked.1.subscribes_to(channel),
+            What::Withdrawn { .. } | What::Denied(_) | What::End(_) => None,
         };
         enters == Some(channel)
     }

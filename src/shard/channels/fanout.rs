@@ -18,7 +18,7 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::choice::Choice;
 use crate::hub::local;
-use crate::hub::local::{ChannelId, Subscriber};
+use crate::hub::local::{ChannelId, Run, Subscriber};
 use crate::net::Net;
 use crate::shard::World;
 use crate::shard::carry::Carry;
@@ -30,10 +30,13 @@ impl<W: World> Channels<W> {
         if !self.early.is_empty() {
             self.early = HashMap::new();
         }
-        let mut budget = self.carry.limits.deliveries_per_turn_max;
+        let budget_max = self.carry.limits.deliveries_per_turn_max;
+        let mut budget = budget_max;
+        let mut is_alone = None;
         while budget > 0 {
             let Some(id) = self.local.front() else { return };
-            let is_alone = self.local.queued_count() == 1;
+            let is_alone = *is_alone.get_or_insert(self.local.queued_count() == 1);
+            let had_whole_turn = budget == budget_max;
             let mut batch = self
                 .local
                 .take_batch(id)
@@ -52,7 +55,8 @@ impl<W: World> Channels<W> {
             if !self.local.put_batch(id, batch) {
                 self.carry.counters.fanout_us.record(self.carry.net.now_us().saturating_sub(began_us));
             }
-            self.local.rotate();
+            // Otherwise it is the next in the next turn.
+            self.local.go_on(had_whole_turn);
         }
     }
 
@@ -66,16 +70,23 @@ impl<W: World> Channels<W> {
         let Some(conn) = self.carry.conns.entry(key) else { return };
         let is_meant = |sub: &&Sub| only.is_none_or(|id| id == Some(sub.channel()));
         let subs: SmallVec<[Sub; 2]> = conn.subs.iter().filter(is_meant).copied().collect();
+        let mut runs: SmallVec<[(Run, ChannelId, u32); 2]> = SmallVec::new();
         for sub in subs {
             if let SubState::Active(position) = sub.state() {
-                self.serve_alone(sub.channel(), position);
+                let id = sub.channel();
+                self.serve_unfinished(id, position);
+                runs.extend(self.local.waiting(id).map(|(run, _)| (run, id, position)));
             }
+        }
+        runs.sort_unstable();
+        for (run, id, position) in runs {
+            self.serve_early(id, run, position);
         }
         self.finish_endings();
     }
 
-    /// Delivers to one subscriber the queued items of its channel.
-    fn serve_alone(&mut self, id: ChannelId, position: u32) {
+    /// Delivers to one subscriber the current batch of its channel.
+    fn serve_unfinished(&mut self, id: ChannelId, position: u32) {
         if self.local.is_to_serve(id, position)
             && let Some(subscriber) = self.local.subscriber(id, position)
             && let Some(mut batch) = self.local.take_batch(id)
@@ -83,22 +94,17 @@ impl<W: World> Channels<W> {
             self.serve(id, position, subscriber, &mut batch, false);
             self.local.put_batch(id, batch);
         }
-        if self.local.waiting(id).is_empty() {
-            return;
-        }
-        if let Some(subscriber) = self.local.subscriber(id, position) {
-            let mut batch = self.take_early(id);
-            self.serve(id, position, subscriber, &mut batch, false);
-            self.early.insert(id, batch);
-        }
     }
 
-    /// The queued items of a channel, encoded as for earlier early deliveries in this turn: an order may end any
-    /// number of subscriptions.
-    fn take_early(&mut self, id: ChannelId) -> Batch {
-        let items = self.local.waiting(id);
-        let known = self.early.remove(&id).filter(|batch| batch.is_of(items));
-        known.unwrap_or_else(|| Batch::new(items.to_vec(), id, self.carry.now_us))
+    /// Delivers to one subscriber a run of queued items of its channel, encoded as for earlier early deliveries in
+    /// this turn: an order may end any number of subscriptions.
+    fn serve_early(&mut self, id: ChannelId, run: Run, position: u32) {
+        let Some(subscriber) = self.local.subscriber(id, position) else { return };
+        let Some(items) = self.local.run(id, run) else { return };
+        let known = self.early.remove(&(id, run)).filter(|batch| batch.is_of(items));
+        let mut batch = known.unwrap_or_else(|| Batch::new(items.to_vec(), id, self.carry.now_us));
+        self.serve(id, position, subscriber, &mut batch, false);
+        self.early.insert((id, run), batch);
     }
 
     fn order_next(&mut self, id: ChannelId, count: usize) {

@@ -18,7 +18,7 @@ use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::base::numbered::Numbered;
 use crate::hub::home::{self, Home};
-use crate::hub::local::{ChannelId, Local};
+use crate::hub::local::{ChannelId, Local, Run};
 use crate::session::Format;
 use crate::shard::carry::Carry;
 use crate::shard::options::Options;
@@ -32,8 +32,8 @@ pub(in crate::shard) struct Channels<W: World> {
     pub(in crate::shard) carry: Carry<W>,
     pub(in crate::shard) home: Home<Waiter>,
     pub(in crate::shard) local: Local<Batch>,
-    /// Queued items of channels, as encoded for early deliveries of this turn.
-    early: HashMap<ChannelId, Batch>,
+    /// Queued runs of channels, as encoded for early deliveries of this turn.
+    early: HashMap<(ChannelId, Run), Batch>,
     /// The formats in use for publications in this shard.
     pub(in crate::shard) formats: Numbered<Format>,
     pub(in crate::shard) publication_budget: Budget,

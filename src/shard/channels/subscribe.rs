@@ -60,13 +60,13 @@ impl<W: World> Channels<W> {
         let id = self.local.acquire(channel);
         self.carry.put_sub(key, Sub::pending(id, request));
         self.spend(cost_of(is_known, channel));
-        self.carry.awaits_home(key, request);
+        let home = self.home_of(channel);
+        self.carry.awaits_home(key, request, home);
         let reply_to = match request != 0 && joining.recover.is_some() {
             true => self.carry.reply_to_much(key, request, RECOVERY_WEIGHT),
             false => self.carry.reply_to(key, request),
         };
         let (channel, options) = (Arc::clone(self.local.name(id)), Arc::clone(options));
-        let home = self.home_of(&channel);
         self.carry.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
     }
 

@@ -12,6 +12,7 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::home::HistoryFilter;
 use crate::hub::options::ChannelOptions;
+use crate::hub::local::lane_of;
 use crate::hub::words::{Ask, Denied, Reply};
 use crate::hub::{DataKind, Publication, home};
 use crate::session::{CloseReason, labels};
@@ -30,17 +31,19 @@ pub(in crate::shard) struct Spoken {
     pub(in crate::shard) data: Vec<u8>,
     /// Whether it is a new state of the previous one, and may be sent as a delta to that.
     pub(in crate::shard) is_delta: bool,
+    /// The home of the channel, if it is known.
+    pub(in crate::shard) home: Option<u16>,
 }
 
 impl<W: World> Clients<W> {
-    /// Carries out a command.
-    pub(in crate::shard) fn command(&mut self, key: Key, id: u32, ask: Ask) {
+    /// Carries out a command. `home` is that of its channel, if it is known.
+    pub(in crate::shard) fn command(&mut self, key: Key, id: u32, ask: Ask, home: Option<u16>) {
         self.channels.carry.counters.commands[labels::command_place(&ask)].add(1);
         if let Ask::Identify(ask) = ask {
             return self.connect(key, id, *ask);
         }
         if !self.is_within_rates(key, &ask) {
-            return self.deny(key, id, &Denied::TooMany);
+            return self.deny_in_turn(key, id, Denied::TooMany);
         }
         match ask {
             Ask::Enter(ask) => self.subscribe_command(key, id, ask),
@@ -55,19 +58,21 @@ impl<W: World> Clients<W> {
                     self.answer(key, id, &Reply::Left);
                 }
             }
-            Ask::Publish { channel, kind, data } => self.publish_command(key, id, channel, kind, data),
+            Ask::Publish { channel, kind, data } => {
+                self.publish_command(key, id, Spoken { channel, kind, data, is_delta: false, home });
+            }
             Ask::Presence { channel } => {
-                self.ask_home(key, id, channel, Ability::Presence, home::Question::Presence);
+                self.ask_home(key, id, (channel, home), Ability::Presence, home::Question::Presence);
             }
             Ask::PresenceStats { channel } => {
-                self.ask_home(key, id, channel, Ability::Presence, home::Question::PresenceStats);
+                self.ask_home(key, id, (channel, home), Ability::Presence, home::Question::PresenceStats);
             }
             Ask::History { channel, limit, since, reverse } => {
                 let (limit, limit_max) =
                     (limit.unwrap_or(usize::MAX), self.policy.history_max_publication_limit);
                 let limit = Some(if limit_max == 0 { limit } else { limit.min(limit_max) });
                 let question = home::Question::History(HistoryFilter { limit, since, reverse });
-                self.ask_home(key, id, channel, Ability::History, question);
+                self.ask_home(key, id, (channel, home), Ability::History, question);
             }
             Ask::Call { method, data } => self.rpc_command(key, id, method, data),
             Ask::Renew { token } => self.refresh_command(key, id, &token),
@@ -107,7 +112,7 @@ impl<W: World> Clients<W> {
     }
 
     /// Asks a question about a command outside; the command fails when too many questions are open for all clients.
-    pub(in crate::shard) fn ask_outside(&mut self, key: Key, question: Question, pending: Pending) {
+    pub(in crate::shard) fn ask_outside_now(&mut self, key: Key, question: Question, pending: Pending) {
         let number = self.questions.next();
         let carry = &mut self.channels.carry;
         if self.outside.ask(carry.reply_to(key, number), question).is_err() {
@@ -128,34 +133,35 @@ impl<W: World> Clients<W> {
         self.verdict(key, number, verdict);
     }
 
-    fn publish_command(&mut self, key: Key, id: u32, channel: Arc<str>, kind: DataKind, data: Vec<u8>) {
+    fn publish_command(&mut self, key: Key, id: u32, message: Spoken) {
+        let channel = &message.channel;
         let is_trusted = self.channels.carry.is_trusted(key);
         let options =
-            if is_trusted { self.options(&channel) } else { self.options_for_client(key, id, &channel) };
+            if is_trusted { self.options(channel) } else { self.options_for_client(key, id, channel) };
         let options = match options {
             Ok(options) => options,
-            Err(denied) => return self.deny(key, id, &denied),
+            Err(denied) => return self.deny_in_turn(key, id, denied),
         };
-        if !is_trusted && !formats::fits(options.publication_data_format, kind, &data) {
+        if !is_trusted && !formats::fits(options.publication_data_format, message.kind, &message.data) {
             return self.deny_bad_request(key, id, "data: not in the channel's publication_data_format");
         }
         if !is_trusted && options.publish_proxy_enabled {
-            return self.ask_to_publish(key, id, channel, kind, data);
+            return self.ask_to_publish(key, id, message);
         }
-        if !is_trusted && !self.may(key, &channel, &options, Ability::Publish) {
-            return self.deny(key, id, &Denied::NotPermitted);
+        if !is_trusted && !self.may(key, channel, &options, Ability::Publish) {
+            return self.deny_in_turn(key, id, Denied::NotPermitted);
         }
         // A message from a handler is not a new state of the previous one.
         let is_delta = options.delta_publish && !is_trusted;
-        let message = Spoken { channel, kind, data, is_delta };
-        self.publish(key, id, message, options, home::Terms::default());
+        self.publish(key, id, Spoken { is_delta, ..message }, options, home::Terms::default());
     }
 
     /// Lets the application decide, in place of the channel's options.
-    fn ask_to_publish(&mut self, key: Key, id: u32, channel: Arc<str>, kind: DataKind, data: Vec<u8>) {
+    fn ask_to_publish(&mut self, key: Key, id: u32, message: Spoken) {
         if !self.outside.has_hook(Hook::Publish) {
-            return self.deny(key, id, &Denied::NotAvailable);
+            return self.deny_in_turn(key, id, Denied::NotAvailable);
         }
+        let Spoken { channel, kind, data, .. } = message;
         let question =
             Question::Publish { who: self.who(key), channel: channel.to_string(), data: data.clone() };
         self.ask_outside(key, question, Pending::Publish { id, channel, kind, data });
@@ -170,7 +176,7 @@ impl<W: World> Clients<W> {
         options: Arc<ChannelOptions>,
         terms: home::Terms,
     ) {
-        let Spoken { channel, kind, data, is_delta } = message;
+        let Spoken { channel, kind, data, is_delta, home } = message;
         let detail = self
             .channels
             .local
@@ -178,21 +184,30 @@ impl<W: World> Clients<W> {
             .and_then(|at| self.channels.carry.client(key)?.detail(at)?.info.clone());
         let info = detail.unwrap_or_else(|| self.info_of(key, false));
         let data = Shared::new(data, &self.channels.publication_budget);
-        let home = self.channels.home_of(&channel);
-        let publication =
-            Box::new(Publication { info: Some(info), is_delta, ..Publication::new(channel, kind, data) });
+        let home = home.unwrap_or_else(|| self.channels.home_of(&channel));
         let carry = &mut self.channels.carry;
-        carry.awaits_home(key, id);
+        let lane = lane_of(carry.member(key), carry.post.shard_count());
+        let publication =
+            Publication { info: Some(info), is_delta, lane, ..Publication::new(channel, kind, data) };
+        let publication = Box::new(publication);
+        carry.awaits_home(key, id, home);
         let asker = (id != 0).then(|| Asker::Conn(carry.reply_to(key, id)));
         let from = Some(carry.member(key));
         carry.post.send(home, Letter::Publish { publication, options, terms, from, asker });
     }
 
     /// Asks a channel's home, if the client has the permission.
-    fn ask_home(&mut self, key: Key, id: u32, channel: Arc<str>, ability: Ability, question: home::Question) {
+    fn ask_home(
+        &mut self,
+        key: Key,
+        id: u32,
+        (channel, home): (Arc<str>, Option<u16>),
+        ability: Ability,
+        question: home::Question,
+    ) {
         let options = match self.options_for_client(key, id, &channel) {
             Ok(options) => options,
-            Err(denied) => return self.deny(key, id, &denied),
+            Err(denied) => return self.deny_in_turn(key, id, denied),
         };
         let is_available = match ability {
             Ability::Presence => options.presence,
@@ -200,26 +215,26 @@ impl<W: World> Clients<W> {
             Ability::Subscribe | Ability::Publish => true,
         };
         if !is_available {
-            return self.deny(key, id, &Denied::NotAvailable);
+            return self.deny_in_turn(key, id, Denied::NotAvailable);
         }
         if !self.may(key, &channel, &options, ability) {
-            return self.deny(key, id, &Denied::NotPermitted);
+            return self.deny_in_turn(key, id, Denied::NotPermitted);
         }
         if let home::Question::History(HistoryFilter { since: Some(since), reverse: true, .. }) = &question
             && since.offset == 0
         {
             return self.deny_bad_request(key, id, "since: nothing came before offset 0");
         }
+        let home = home.unwrap_or_else(|| self.channels.home_of(&channel));
         let carry = &mut self.channels.carry;
-        carry.awaits_home(key, id);
+        carry.awaits_home(key, id, home);
         let asker = Asker::Conn(match question {
             home::Question::PresenceStats | home::Question::RemoveHistory => carry.reply_to(key, id),
             home::Question::Presence | home::Question::History(_) => {
                 carry.reply_to_much(key, id, WHOLE_WEIGHT)
             }
         });
-        let home = self.channels.home_of(&channel);
-        self.channels.carry.post.send(home, Letter::Ask { channel, options, question, asker });
+        carry.post.send(home, Letter::Ask { channel, options, question, asker });
     }
 
     fn rpc_command(&mut self, key: Key, id: u32, method: String, data: Vec<u8>) {

@@ -186,8 +186,8 @@ impl<W: World> Clients<W> {
     /// Rejects a command as decided outside.
     pub(in crate::shard) fn reject(&mut self, key: Key, id: u32, rejected: Rejected) {
         match rejected {
-            Rejected::Denied(denied) => self.deny(key, id, &denied),
-            Rejected::TokenExpired => self.deny(key, id, &Denied::TokenExpired),
+            Rejected::Denied(denied) => self.deny_in_turn(key, id, denied),
+            Rejected::TokenExpired => self.deny_in_turn(key, id, Denied::TokenExpired),
             Rejected::TokenInvalid => self.dismiss_by_word(key, Dismissed::InvalidToken),
             Rejected::NoCredentials => self.dismiss_by_word(key, Dismissed::BadRequest),
             Rejected::Disconnect { code, reason } => {

@@ -63,15 +63,16 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Sends a client an error for a command.
+    /// Sends a client an error for a command, in place of its home's answer or after it: see
+    /// [`Clients::deny_in_turn`].
     pub(in crate::shard) fn deny(&mut self, key: Key, id: u32, denied: &Denied) {
         self.with_answer(key, |session, _, cx| session.deny(id, denied, cx));
     }
 
-    /// Sends a client the error for a bad request, and logs the detail.
+    /// Sends a client the error for a bad request in its turn, and logs the detail.
     pub(in crate::shard) fn deny_bad_request(&mut self, key: Key, id: u32, detail: &str) {
         self.channels.carry.note_bad_request(key, id, detail);
-        self.deny(key, id, &Denied::BadRequest);
+        self.deny_in_turn(key, id, Denied::BadRequest);
     }
 
     /// Calls a raw connection's handler, which may send unsolicited data: the limit of the outbox applies.

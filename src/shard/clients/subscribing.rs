@@ -20,10 +20,10 @@ impl<W: World> Clients<W> {
         }
         let options = match self.options_for_client(key, id, &ask.channel) {
             Ok(options) => options,
-            Err(denied) => return self.deny(key, id, &denied),
+            Err(denied) => return self.deny_in_turn(key, id, denied),
         };
         if let Err(denied) = self.channels.has_room_for(key, &ask.channel) {
-            return self.deny(key, id, &denied);
+            return self.deny_in_turn(key, id, denied);
         }
         if !ask.token.is_empty() {
             return self.subscribe_with_token(key, id, ask);
@@ -36,7 +36,7 @@ impl<W: World> Clients<W> {
             return self.ask_to_subscribe(key, id, ask);
         }
         if !self.may(key, &ask.channel, &options, Ability::Subscribe) {
-            return self.deny(key, id, &Denied::NotPermitted);
+            return self.deny_in_turn(key, id, Denied::NotPermitted);
         }
         self.enter_asked(key, id, *ask, &options, Grant::default());
     }
@@ -56,7 +56,7 @@ impl<W: World> Clients<W> {
     /// Lets the application decide, in place of the channel's options.
     pub(in crate::shard) fn ask_to_subscribe(&mut self, key: Key, id: u32, ask: Box<Enter>) {
         if !self.outside.has_hook(Hook::Subscribe) {
-            return self.deny(key, id, &Denied::NotAvailable);
+            return self.deny_in_turn(key, id, Denied::NotAvailable);
         }
         let question = Question::Subscribe {
             who: self.who(key),
@@ -74,7 +74,7 @@ impl<W: World> Clients<W> {
         }
         match self.options(&ask.channel) {
             Ok(options) => self.enter_asked(key, id, ask, &options, grant),
-            Err(denied) => self.deny(key, id, &denied),
+            Err(denied) => self.deny_in_turn(key, id, denied),
         }
     }
 
@@ -89,10 +89,10 @@ impl<W: World> Clients<W> {
     ) {
         let unix_ms = self.channels.carry.now().unix_ms;
         if is_over(grant.expire_at_s, 0, unix_ms) {
-            return self.deny(key, id, &Denied::Expired);
+            return self.deny_in_turn(key, id, Denied::Expired);
         }
         if let Err(denied) = self.channels.has_room_for(key, &ask.channel) {
-            return self.deny(key, id, &denied);
+            return self.deny_in_turn(key, id, denied);
         }
         let since = ask.since.clone().or_else(|| {
             grant

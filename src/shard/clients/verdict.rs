@@ -44,7 +44,7 @@ impl<W: World> Clients<W> {
             Ok(result) if self.has_room_for_result(key, result.held_bytes()) => {
                 self.answer(key, id, &Reply::Called(result.get()));
             }
-            Ok(_) => self.deny(key, id, &Denied::TooMany),
+            Ok(_) => self.deny_in_turn(key, id, Denied::TooMany),
             Err(rejected) => self.reject(key, id, rejected),
         }
     }
@@ -91,13 +91,13 @@ impl<W: World> Clients<W> {
     fn not_granted(&mut self, key: Key, id: u32, pending: &Pending, rejected: Rejected) {
         match (pending, rejected) {
             (Pending::Subscribe { .. }, Rejected::TokenInvalid) => {
-                self.deny(key, id, &Denied::NotPermitted);
+                self.deny_in_turn(key, id, Denied::NotPermitted);
             }
             // After an error alone the official clients would give up the channel; so they are made to subscribe with
             // a new token.
             (Pending::SubRefresh { channel, is_over: false, .. }, Rejected::TokenExpired) => {
                 self.subscription_expired(key, channel);
-                self.deny(key, id, &Denied::TokenExpired);
+                self.deny_in_turn(key, id, Denied::TokenExpired);
             }
             (_, rejected) => self.reject(key, id, rejected),
         }
@@ -125,9 +125,9 @@ impl<W: World> Clients<W> {
                     Some(other) => (DataKind::of(other), other.bytes().to_vec()),
                 };
                 let is_delta = options.delta_publish;
-                self.publish(key, id, Spoken { channel, kind, data, is_delta }, options, terms);
+                self.publish(key, id, Spoken { channel, kind, data, is_delta, home: None }, options, terms);
             }
-            Err(denied) => self.deny(key, id, &denied),
+            Err(denied) => self.deny_in_turn(key, id, denied),
         }
     }
 }

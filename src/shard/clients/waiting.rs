@@ -7,12 +7,16 @@
 //! temporary error, and no other client is affected.
 //!
 //! A question outside about a command (a hook, a token worker) may affect the next command. So the next one waits for
-//! its answer, unless `client.concurrency` allows several at a time; then the order is that of the answers. Commands
-//! that no home carries out also wait while homes are asked: an unsubscription must not overtake an earlier
-//! publication. (A home carries out requests in order.) While a home is asked for a subscription, commands about the
-//! same channel wait for it, and the end of the connection waits for all answers. A few commands may wait for others
-//! while input is still read, so that a pong or the client's end is noticed; beyond [`WAITING_COMMANDS_MAX`] nothing
-//! is read.
+//! its answer, unless `client.concurrency` allows several at a time; then the order is that of the answers. While a
+//! home is asked for a subscription, commands about the same channel wait for it, and the end of the connection waits
+//! for all answers. A few commands may wait for others while input is still read, so that a pong or the client's end
+//! is noticed; beyond [`WAITING_COMMANDS_MAX`] nothing is read.
+//!
+//! Commands, and the replies to them, keep their order. A home carries out requests in order, so commands for the home
+//! that is being asked follow at once, without waiting: a client that publishes to one channel pays nothing. All else
+//! waits until homes have answered: commands for other homes, commands that no home carries out (an unsubscription
+//! must not overtake an earlier publication), questions outside, and refusals. `client.concurrency` above 1 gives up
+//! this order.
 //!
 //! Invariant: waiting commands wait for an event that will come: see `check_invariants`.
 
@@ -23,16 +27,17 @@ use std::sync::Arc;
 
 use super::Clients;
 use crate::base::slots::Key;
-use crate::hub::words::{Ask, Dismissed, Ended, Entered, News, Reply};
+use crate::hub::words::{Ask, Denied, Dismissed, Ended, Entered, News, Reply};
 use crate::hub::{ClientInfo, Publication};
 use crate::session::Telling;
 use crate::session::{CloseReason, Deferred, Phase};
 use crate::shard::World;
-use crate::shard::carry::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX};
-use crate::shard::carry::conn::{Conn, Sub, SubState};
+use crate::shard::carry::client::{AWAITED_MAX, Client, Pending, WAITING_COMMANDS_MAX};
+use crate::shard::carry::conn::{Conn, Sub, SubState, UNANSWERED_MAX};
 use crate::shard::carry::queued::{Waiting, What};
 use crate::shard::mailbox::ReplyTo;
 use crate::shard::options::Limits;
+use crate::shard::outside::Question;
 
 /// Maximum size that the protocol adds to the content of a publication or an entry of presence, in bytes: field
 /// names, numbers, escapes.
@@ -41,6 +46,13 @@ const ITEM_BYTES: usize = 160;
 const LENT_BYTES: usize = 64;
 /// Size of answers for which the ledger is not read, in bytes.
 const SMALL_BYTES: usize = 64 << 10;
+
+/// The turn of a command, which need not wait.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    /// The home of its channel, if the check has computed it.
+    home: Option<u16>,
+}
 
 impl<W: World> Clients<W> {
     /// Handles a command that the session has not decoded: after a connect command, it waits until that is answered
@@ -53,7 +65,7 @@ impl<W: World> Clients<W> {
     /// handlers never wait.
     pub(in crate::shard) fn ask_or_wait(&mut self, key: Key, id: u32, ask: Ask) {
         if matches!(ask, Ask::Identify(_)) || self.channels.carry.is_trusted(key) {
-            return self.command(key, id, ask);
+            return self.command(key, id, ask, None);
         }
         self.take_up_or_wait(key, id, What::Ask(ask));
     }
@@ -69,11 +81,34 @@ impl<W: World> Clients<W> {
     /// Ends a connection because of the command whose turn it is, after the answers to earlier ones.
     pub(in crate::shard) fn close_in_turn(&mut self, key: Key, reason: CloseReason) {
         let end = What::End(reason);
-        if self.must_wait(key, &end) {
+        if self.turn(key, &end).is_none() {
             self.wait(key, Waiting { id: 0, what: end }, true);
         } else if let What::End(reason) = end {
             self.end_in_turn(key, reason);
         }
+    }
+
+    /// Refuses the command whose turn it is, after the answers to earlier ones.
+    pub(in crate::shard) fn deny_in_turn(&mut self, key: Key, id: u32, denied: Denied) {
+        match self.is_behind_homes(key) {
+            true => self.wait(key, Waiting { id, what: What::Denied(denied) }, true),
+            false => self.deny(key, id, &denied),
+        }
+    }
+
+    /// Asks a question outside about the command whose turn it is, after homes have carried out earlier ones.
+    pub(in crate::shard) fn ask_outside(&mut self, key: Key, question: Question, pending: Pending) {
+        if !self.is_behind_homes(key) {
+            return self.ask_outside_now(key, question, pending);
+        }
+        let id = pending.id();
+        self.wait(key, Waiting { id, what: What::Question(Box::new((question, pending))) }, true);
+    }
+
+    /// Whether a command that no home carries out would overtake earlier ones.
+    fn is_behind_homes(&self, key: Key) -> bool {
+        let is_awaited = |conn: &Conn<_, _>| conn.awaited_count > 0;
+        self.policy.concurrency <= 1 && self.channels.carry.conns.entry(key).is_some_and(is_awaited)
     }
 
     /// Ends a connection whose commands are done: their publications are delivered to it, too.
@@ -98,16 +133,14 @@ impl<W: World> Clients<W> {
 
     pub(in crate::shard) fn take_up_or_wait(&mut self, key: Key, id: u32, what: What) {
         let waiting = Waiting { id, what };
-        match self.has_turn(key, &waiting.what) {
-            true => self.take_up(key, waiting),
-            false => self.wait(key, waiting, false),
-        }
-    }
-
-    fn has_turn(&self, key: Key, what: &What) -> bool {
+        let client = self.channels.carry.client(key);
         // The command whose turn it is goes before those that continue to wait.
-        let is_behind = |client: &Client| !client.waiting.is_empty() && !client.is_resuming;
-        !self.channels.carry.client(key).is_some_and(is_behind) && !self.must_wait(key, what)
+        let is_resuming = client.is_some_and(|client| client.is_resuming);
+        let is_behind = !is_resuming && client.is_some_and(|client| !client.waiting.is_empty());
+        match self.turn(key, &waiting.what).filter(|_| !is_behind) {
+            Some(turn) => self.take_up(key, waiting, turn),
+            None => self.wait(key, waiting, is_resuming),
+        }
     }
 
     /// Lets the command wait, before or after the others, and may pause reading.
@@ -146,22 +179,44 @@ impl<W: World> Clients<W> {
         self.channels.carry.conns.entry(key).is_some_and(|conn| conn.session.phase() == Phase::Admitting)
     }
 
-    /// Whether this command must wait. A history or presence is requested alone: there must be room for the answer.
-    fn must_wait(&self, key: Key, what: &What) -> bool {
+    /// The turn of this command; `None` if it must wait. A history or presence is requested alone: there must be room
+    /// for the answer.
+    fn turn(&self, key: Key, what: &What) -> Option<Turn> {
         let carry = &self.channels.carry;
-        let Some(conn) = carry.conns.entry(key) else { return false };
+        let Some(conn) = carry.conns.entry(key) else { return Some(Turn::default()) };
         let asked = conn.client.as_ref().map_or(0, |client| client.asked_outside());
         if matches!(what, What::End(_)) {
-            return self.is_connecting(key) || conn.awaited_count > 0 || asked > 0;
+            let waits = self.is_connecting(key) || conn.awaited_count > 0 || asked > 0;
+            return (!waits).then(Turn::default);
         }
         let awaited_max = if what.is_whole() { 1 } else { AWAITED_MAX };
         let asked_max = self.policy.concurrency.max(1);
-        self.is_connecting(key)
+        let waits = self.is_connecting(key)
             || conn.waits_for_room(carry.limits.outbox_bytes_max)
             || conn.client.as_ref().is_some_and(|client| client.awaited_weight >= awaited_max)
             || asked >= asked_max && (asked_max == 1 || what.may_ask())
-            || asked_max == 1 && conn.awaited_count > 0 && !what.is_for_home()
-            || self.is_entering(conn, what)
+            || conn.awaited_count >= UNANSWERED_MAX
+            || self.is_entering(conn, what);
+        match waits {
+            true => None,
+            false if asked_max == 1 && conn.awaited_count > 0 => self.turn_behind_homes(conn, what),
+            false => Some(Turn::default()),
+        }
+    }
+
+    /// The turn of a command while a home is asked about earlier ones: at once if it is for the same home.
+    fn turn_behind_homes(&self, conn: &Conn<W::Socket, W::State>, what: &What) -> Option<Turn> {
+        let channel = what.channel().filter(|_| what.is_for_home())?;
+        let home = self.channels.home_of(channel);
+        (home == conn.awaited_home).then_some(Turn { home: Some(home) })
+    }
+
+    /// See [`check_invariants`](crate::shard::Shard::check_invariants).
+    pub(in crate::shard) fn check_waiting(&self, key: Key, conn: &Conn<W::Socket, W::State>) {
+        let Some(first) = conn.client.as_ref().and_then(|client| client.waiting.front()) else { return };
+        // These two resume waiting commands.
+        let comes_back = conn.outbox.is_some() || conn.is_unread;
+        assert!(comes_back || self.turn(key, &first.what).is_none(), "who need not wait does not: {key:?}");
     }
 
     /// Whether the client has requested a subscription to this command's channel, and its home has not answered.
@@ -181,8 +236,8 @@ impl<W: World> Clients<W> {
         let Some(client) = self.channels.carry.client_mut(key).filter(is_idle) else { return };
         client.is_resuming = true;
         let mut is_going_on = false;
-        while let Some(one) = self.next_waiting(key) {
-            self.take_up(key, one);
+        while let Some((one, turn)) = self.next_waiting(key) {
+            self.take_up(key, one, turn);
             is_going_on = true;
         }
         let carry = &mut self.channels.carry;
@@ -202,23 +257,23 @@ impl<W: World> Clients<W> {
     }
 
     /// Removes and returns the first waiting command, if it need not wait longer.
-    fn next_waiting(&mut self, key: Key) -> Option<Waiting> {
+    fn next_waiting(&mut self, key: Key) -> Option<(Waiting, Turn)> {
         let first = self.channels.carry.client(key)?.waiting.front()?;
-        if self.must_wait(key, &first.what) {
-            return None;
-        }
+        let turn = self.turn(key, &first.what)?;
         let client = self.channels.carry.client_mut(key)?;
         let one = client.waiting.pop_front()?;
         client.waiting_bytes -= one.bytes();
         if client.waiting.is_empty() {
             client.waiting = VecDeque::new();
         }
-        Some(one)
+        Some((one, turn))
     }
 
-    fn take_up(&mut self, key: Key, Waiting { id, what }: Waiting) {
+    fn take_up(&mut self, key: Key, Waiting { id, what }: Waiting, turn: Turn) {
         let deferred = match what {
-            What::Ask(ask) => return self.command(key, id, ask),
+            What::Ask(ask) => return self.command(key, id, ask, turn.home),
+            What::Denied(denied) => return self.deny(key, id, &denied),
+            What::Question(asked) => return self.ask_outside_now(key, asked.0, asked.1),
             What::Early(deferred) => deferred,
             What::Withdrawn { channel, code, reason } => {
                 self.answer(key, id, &Reply::Entered(Entered { channel: &channel, ..Entered::default() }));

@@ -192,3 +192,49 @@ fn who_publishes_and_unsubscribes_gets_its_own_publication_and_the_answers_in_or
         assert_eq!(client.publication(), (channel, json!(n)));
     }
 }
+
+/// The channels had different homes: a publication overtook an earlier one in another channel, and a refusal the reply
+/// to an earlier command. In one shard, publications of a channel overtook those of others between them.
+#[test]
+fn publications_in_many_channels_and_their_replies_come_in_the_order_in_which_they_were_sent() {
+    const CHANNELS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    const FRAMES: u32 = 30;
+    const COUNT: u32 = 40;
+    for shards in ["1", "2"] {
+        let server = Server::start(&["--shards", shards]);
+        let mut watchers: Vec<_> = (0..3).map(|_| Client::subscribed(server.address, &CHANNELS)).collect();
+        let mut client = Client::open(server.address);
+        let mut id = 100;
+        let mut expected = Vec::new();
+        for frame in 0..FRAMES {
+            let commands = (0..COUNT).map(|n| {
+                id += 1;
+                match n % 10 {
+                    3 => json!({"id": id, "publish": {"channel": "", "data": 0}}),
+                    6 => json!({"id": id, "presence": {"channel": "a"}}),
+                    8 => json!({"id": id, "ping": {}}),
+                    _ => {
+                        expected.push(json!(id));
+                        let channel = CHANNELS[((id * 7 + frame) % 8) as usize];
+                        json!({"id": id, "publish": {"channel": channel, "data": id}})
+                    }
+                }
+            });
+            let frame = commands.map(|command| command.to_string()).collect::<Vec<_>>().join("\n");
+            client.send(&frame);
+        }
+        for id in 101..=100 + FRAMES * COUNT {
+            let reply = client.next_reply();
+            assert_eq!(reply["id"], id, "{shards} shards: {reply}");
+            let code = match id % 10 {
+                4 => Some(107),
+                7 => Some(108),
+                _ => None,
+            };
+            assert_eq!(reply["error"]["code"].as_u64(), code, "{reply}");
+        }
+        for watcher in &mut watchers {
+            assert_eq!(watcher.publications(expected.len()), expected, "{shards} shards");
+        }
+    }
+}

@@ -5,10 +5,16 @@ use throng::parts::hub::home_of;
 use super::*;
 use crate::small::SEED;
 
-/// A channel without a hook whose home is this shard.
-fn plain_at(shard: u16) -> String {
+/// Two channels without a hook whose home is this shard.
+pub(super) fn plain_at(shard: u16) -> [String; 2] {
     let is_there = |name: &String| home_of(name, SEED.into(), 2) == shard;
-    (0..).map(|n| format!("plain:o{n}")).find(is_there).unwrap()
+    let mut names = (0..).map(|n| format!("plain:o{n}")).filter(is_there);
+    [(); 2].map(|()| names.next().unwrap())
+}
+
+fn one_at(shard: u16) -> String {
+    let [one, _] = plain_at(shard);
+    one
 }
 
 fn begins(heard: &[String]) -> Vec<&str> {
@@ -21,7 +27,7 @@ fn what_this_shard_does_waits_for_what_homes_were_asked_before() {
     for shard in [0, 1] {
         for follower in [r#""ping":{}"#, r#""rpc":{"method":"m","data":{}}"#, r#""rpc":{"method":""}"#] {
             let mut scene = Scene::new(0, 1);
-            let channel = plain_at(shard);
+            let channel = one_at(shard);
             scene.say(0, &[format!(r#""subscribe":{{"channel":"{channel}"}}"#)]);
             scene.settle(false);
             scene.speakers[0].heard.clear();
@@ -52,8 +58,8 @@ fn what_this_shard_does_waits_for_what_homes_were_asked_before() {
 fn outsiders_are_asked_when_homes_have_done_what_was_said_before() {
     let mut scene = Scene::new(0, 1);
     // On another shard than the client's, whichever that is.
-    let publish = [0, 1].map(|shard| format!(r#""publish":{{"channel":"{}","data":7}}"#, plain_at(shard)));
-    for channel in [0, 1].map(plain_at) {
+    let publish = [0, 1].map(|shard| format!(r#""publish":{{"channel":"{}","data":7}}"#, one_at(shard)));
+    for channel in [0, 1].map(one_at) {
         scene.say(0, &[format!(r#""subscribe":{{"channel":"{channel}"}}"#)]);
     }
     scene.settle(false);
@@ -78,7 +84,7 @@ fn commands_with_one_number_are_not_taken_for_one_another() {
     let mut scene = Scene::new(0, 1);
     let link = scene.speakers[0].link;
     let shard = scene.small.world.borrow().links[link].shard;
-    let (here, there) = (plain_at(shard as u16), plain_at(1 - shard as u16));
+    let (here, there) = (one_at(shard as u16), one_at(1 - shard as u16));
     for channel in [&here, &there] {
         scene.say(0, &[format!(r#""subscribe":{{"channel":"{channel}"}}"#)]);
     }
