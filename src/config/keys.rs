@@ -355,7 +355,7 @@ const GENERAL: &[Key] = &[
         for a hook may take after its client has closed the connection, all of them three times as long",
         |c| Slot::Milliseconds(&mut c.timeouts.linger_ms, 0..=HOUR_MS),
     ),
-    deadline("drain_ms", "Time over which a drain spreads its closes", |c| {
+    deadline("drain_ms", "Longest time over which a drain spreads its closes", |c| {
         Slot::Milliseconds(&mut c.timeouts.drain_ms, 0..=HOUR_MS)
     })
     .otherwise("10000, 0 in development mode"),

@@ -207,7 +207,7 @@ pub struct Timeouts {
     pub idle_ms: u64,
     /// Time for a connection that is being closed to read queued data and to close. Default 5,000.
     pub linger_ms: u64,
-    /// Time over which a drain spreads its closes. Default 10,000; in development mode, and so in `Config::default`,
+    /// Longest time over which a drain spreads its closes. Default 10,000; in development mode, and so in `Config::default`,
     /// 0.
     pub drain_ms: u64,
     /// Time from the start of a drain, when readiness ends, until it stops listening and closes. Default 0.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::one_port::{KEY, ask, post};
 use crate::support::peer::{TEXT, upgrade};
 use crate::support::{Client, Peer, Server, until};
 
@@ -83,9 +84,10 @@ fn closes_are_spread_over_the_time_that_was_given() {
 #[test]
 fn during_a_drain_nobody_is_let_in_and_those_inside_are_served() {
     let server = Server::start(&["--drain-ms", "1500", "--echo", "/echo"]);
-    let mut peers: Vec<_> = (0..10).map(|_| Peer::open(server.address, "/echo")).collect();
+    // So many that the drain takes its whole time.
+    let mut peers: Vec<_> = (0..80).map(|_| Peer::open(server.address, "/echo")).collect();
     let mut late = Peer::connect(server.address);
-    server.await_metric("throng_connections", 11);
+    server.await_metric("throng_connections", 81);
     server.signal("TERM");
     draining(&server);
     // Each shard learns of the drain at its own time.
@@ -203,11 +205,12 @@ fn everyone_is_told_when_to_come_back() {
 fn a_drain_says_how_far_it_is_once_a_second_for_all_shards() {
     let server = Server::start(&["--echo", "/echo", "--drain-ms", "2500", "--shards", "4"]);
     let began = Instant::now();
-    let peers: Vec<_> = (0..20).map(|_| Peer::open(server.address, "/echo")).collect();
+    // So many that the drain takes its whole time.
+    let peers: Vec<_> = (0..240).map(|_| Peer::open(server.address, "/echo")).collect();
     server.signal("TERM");
     until("some are closed, some are not", || {
         let closed = server.metric("throng_drain_closes_total");
-        (closed > 0 && server.metric("throng_drain_left") == 20 - closed).then_some(())
+        (closed > 0 && server.metric("throng_drain_left") == 240 - closed).then_some(())
     });
     for mut peer in peers {
         peer.expect_close(1012);
@@ -216,4 +219,35 @@ fn a_drain_says_how_far_it_is_once_a_second_for_all_shards() {
     assert_eq!(code, Some(0), "{said}");
     let lines = said.lines().filter(|line| line.contains("to_close=")).count() as u64;
     assert!((1..=began.elapsed().as_secs() + 1).contains(&lines), "{said}");
+}
+
+/// Of two clients in one shard the second was closed after half of `drain_ms`, and each idle connection of the server
+/// API took its part of that time, too.
+#[test]
+fn a_few_clients_and_kept_connections_of_the_server_api_do_not_delay_the_end() {
+    const CONFIG: &str = "http_api = { key = \"secret\", external = true }\nclient = { insecure = true }\n";
+    let patient = ["--drain-ms", "120000", "--linger-ms", "120000"];
+    let server = Server::configured(CONFIG, &patient);
+    let clients: Vec<_> = (0..5).map(|_| Client::open(server.address)).collect();
+    let kept: Vec<_> = [server.address, server.control]
+        .into_iter()
+        .flat_map(|address| [address; 5])
+        .map(|address| {
+            let mut peer = Peer::connect(address);
+            assert_eq!(ask(&mut peer, &post("/api/info", KEY, "{}")).status, 200);
+            peer
+        })
+        .collect();
+    let began = Instant::now();
+    server.signal("TERM");
+    // Their own ends stay open.
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    for client in clients {
+        client.expect_close(3001);
+    }
+    for mut peer in kept {
+        peer.expect_end();
+    }
 }

@@ -1,6 +1,9 @@
 //! Forwarded requests of misbehaving clients: too many at a time, halves, too large ones, bytes of another request
 //! behind one, and clients that leave before the answer. Their places, counts and bytes are freed.
 
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -140,6 +143,28 @@ fn who_leaves_before_the_answer_leaves_nothing() {
     );
     expect_nothing_left(&server);
     server.end();
+}
+
+/// When a drain begins, a request under way is answered, as the last of its connection.
+#[test]
+fn what_is_under_way_when_a_drain_begins_is_answered_and_then_the_connection_ends() {
+    let server = small();
+    let (address, gate) = (server.address, Arc::clone(&server.gate));
+    let mut peers: Vec<_> = (0..2).map(|_| Peer::connect(address)).collect();
+    for peer in &mut peers {
+        assert_eq!(ask(peer, &publish()).status, 200);
+        peer.send_bytes(wait().as_bytes());
+    }
+    await_metric(&server, "throng_forwarded_in_progress", 2);
+    let ending = thread::spawn(move || server.end());
+    until("it listens no more", || TcpStream::connect(address).is_err().then_some(()));
+    gate.add_permits(2);
+    for mut peer in peers {
+        let response = answer(&mut peer);
+        assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+        peer.expect_end();
+    }
+    ending.join().unwrap();
 }
 
 /// Ten times as much as may be queued, in halves.

@@ -12,9 +12,9 @@ use throng::parts::config::Config;
 use throng::parts::hub::options::Namespaces;
 use throng::parts::shard::desk::NoDesk;
 use throng::parts::shard::ledger::Ledger;
-use throng::parts::shard::mailbox::Mailbox;
+use throng::parts::shard::mailbox::{Letter, Mailbox};
 use throng::parts::shard::outside::{Nobody, Outside};
-use throng::parts::shard::{Parts, Secret, Shard};
+use throng::parts::shard::{Parts, Secret, Shard, Turn};
 
 use crate::harness::layout::Faults;
 use crate::net::SimNet;
@@ -138,6 +138,33 @@ impl Small {
         while self.shards[shard].turn().is_ok() {
             self.shards[shard].check_invariants();
         }
+    }
+
+    /// Begins the drain in all shards, and returns the milliseconds until the last has ended, in steps of one.
+    pub(crate) fn drain(&mut self) -> u64 {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.put(&mut vec![Letter::Drain]));
+        let mut open: Vec<usize> = (0..self.shards.len()).collect();
+        for ms in 0..600_000 {
+            // Letters to other shards are read in the same moment.
+            for _ in 0..4 {
+                open.retain(|&shard| !self.has_ended(shard));
+            }
+            if open.is_empty() {
+                return ms;
+            }
+            self.world.borrow_mut().now_us += 1000;
+        }
+        panic!("shards {open:?} do not end");
+    }
+
+    fn has_ended(&mut self, shard: usize) -> bool {
+        while let Ok(turn) = self.shards[shard].turn() {
+            self.shards[shard].check_invariants();
+            if turn == Turn::Ended {
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes received bytes, up to so many.

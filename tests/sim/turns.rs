@@ -7,6 +7,7 @@
 mod alternating;
 mod goodbyes;
 mod order;
+mod stops;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,5 +1,6 @@
 //! The drain: connections are closed one after another over a time, each with a retry time of its own, so that
-//! clients do not all reconnect at once.
+//! clients do not all reconnect at once. A few do not wait for one another that long. Connections of HTTP requests are
+//! no such clients: idle ones are closed at once, and one with a request under way after its answer.
 //!
 //! Readiness ends first. For `drain_delay_ms` nothing else changes: a load balancer needs that time to notice, and
 //! clients that it still sends are served.
@@ -7,15 +8,19 @@
 use super::Door;
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::CloseReason;
+use crate::session::{CloseReason, Phase};
 use crate::shard::World;
 use crate::shard::carry::conn::Stage;
+
+/// Maximum time between two closes. With fewer connections than this needs for `drain_ms`, a drain takes less: their
+/// return is no burden for another server.
+const CLOSE_EVERY_MS_MAX: u64 = 50;
 
 /// A drain under way.
 #[derive(Debug)]
 pub(in crate::shard) struct Drain {
     began_ms: u64,
-    /// All connections at its start.
+    /// The connections that are closed one after another.
     keys: Vec<Key>,
     closed_count: usize,
 }
@@ -26,7 +31,8 @@ impl Drain {
     fn target(&self, now_ms: u64, drain_ms: u64) -> usize {
         let total = self.keys.len();
         let elapsed_ms = now_ms.saturating_sub(self.began_ms);
-        let due = (total as u64).saturating_mul(elapsed_ms).checked_div(drain_ms);
+        let span_ms = drain_ms.min((total as u64).saturating_mul(CLOSE_EVERY_MS_MAX));
+        let due = (total as u64).saturating_mul(elapsed_ms).checked_div(span_ms);
         due.and_then(|due| usize::try_from(due + 1).ok()).unwrap_or(total).min(total)
     }
 }
@@ -49,10 +55,27 @@ impl<W: World> Door<W> {
             carry.conns.iter().filter(|(_, conn)| stages.contains(&conn.stage)).map(|(key, _)| key).collect()
         };
         let (open, told) = (keys(&[Stage::Open]), keys(&[Stage::Discard, Stage::Shed]));
-        self.drain = Some(Drain { began_ms: carry.now_ms(), keys: open, closed_count: 0 });
+        let is_request = |key: &Key| {
+            let session = carry.conns.entry(*key).map(|conn| &conn.session);
+            session.is_some_and(|session| {
+                session.phase() == Phase::Asking || session.is_idle() || session.waits_for().is_some()
+            })
+        };
+        let (requests, sessions) = open.into_iter().partition(is_request);
+        self.drain = Some(Drain { began_ms: carry.now_ms(), keys: sessions, closed_count: 0 });
         carry.is_draining = true;
         for key in told {
             carry.await_goodbye(key);
+        }
+        self.close_for_drain(requests);
+    }
+
+    fn close_for_drain(&mut self, keys: Vec<Key>) {
+        for key in keys {
+            if self.clients.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
+                self.clients.channels.carry.counters.drain_closes.add(1);
+                self.clients.channels.close(key, CloseReason::Shutdown);
+            }
         }
     }
 
@@ -69,12 +92,7 @@ impl<W: World> Door<W> {
         drain.closed_count = target;
         carry.counters.drain_left.set((drain.keys.len() - target) as u64);
         self.drain = Some(drain);
-        for key in due {
-            if self.clients.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
-                self.clients.channels.carry.counters.drain_closes.add(1);
-                self.clients.channels.close(key, CloseReason::Shutdown);
-            }
-        }
+        self.close_for_drain(due);
     }
 
     /// Whether a drain has ended in all shards: the channels of this home have subscribers in others, and shards that
@@ -95,6 +113,8 @@ mod tests {
             |count, drain_ms| [1000, 1499, 1500, 1999, 2000].map(|at| drain(count).target(at, drain_ms));
         assert_eq!(targets(100, 1000), [1, 50, 51, 100, 100]);
         assert_eq!(targets(1, 10_000), [1; 5], "nobody waits for a spread of one");
+        assert_eq!(targets(2, 10_000), [1, 2, 2, 2, 2], "a few are closed sooner");
+        assert_eq!(targets(30, 10_000), [1, 10, 11, 20, 21]);
         assert_eq!(targets(7, 0), [7; 5]);
         assert_eq!(targets(0, 10_000), [0; 5]);
         assert_eq!(drain(3).target(u64::MAX, 3_600_000), 3);

@@ -5,7 +5,7 @@ use super::*;
 
 /// The way in which a client closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Goodbye {
+pub(super) enum Goodbye {
     /// By a close frame.
     Close,
     /// It ends its side.
@@ -23,7 +23,7 @@ impl Scene {
         self.settle(false);
     }
 
-    fn say_goodbye(&mut self, at: usize, goodbye: Goodbye) {
+    pub(super) fn say_goodbye(&mut self, at: usize, goodbye: Goodbye) {
         let Speaker { link, .. } = self.speakers[at];
         self.speakers[at].hear(&self.small);
         match goodbye {
@@ -51,7 +51,7 @@ impl Scene {
         }
     }
 
-    fn connections(&self) -> u64 {
+    pub(super) fn connections(&self) -> u64 {
         self.small.counters.iter().map(|counters| counters.connections.value()).sum()
     }
 }
@@ -168,6 +168,33 @@ fn who_has_left_is_gone_in_time_and_at_once_where_that_is_ordered() {
             assert_eq!(closed, [goodbye == Goodbye::Close, is_ordered], "{goodbye:?}");
             assert!(scene.small.world.borrow().links[scene.speakers[0].link].is_dropped);
         }
+    }
+}
+
+/// Commands that are each fast enough keep a client that has left for a limited time, too.
+#[test]
+fn many_commands_of_who_has_left_take_three_times_the_time_of_one() {
+    for goodbye in GOODBYES {
+        let mut scene = Scene::configured(0, 1, |config| config.timeouts.linger_ms = 5000);
+        scene.subscribe(1, &["hooked:1"]);
+        scene.say(0, &(0..20).map(|number| publish("hooked:1", number)).collect::<Vec<_>>());
+        scene.turn();
+        scene.say_goodbye(0, goodbye);
+        scene.turn();
+        for second in (4..).step_by(4) {
+            scene.small.world.borrow_mut().now_us += 4_000_000;
+            scene.turn();
+            if scene.connections() == 2 {
+                assert_eq!(second, 16, "{goodbye:?}: three times five seconds");
+                break;
+            }
+            assert!(scene.answer(false), "{goodbye:?}: the next one is asked about");
+            scene.turn();
+        }
+        scene.settle_without(0);
+        // The questions of the first twelve seconds were answered.
+        assert_eq!(scene.speakers[1].publications["hooked:1"], [0, 1, 2], "{goodbye:?}");
+        assert_eq!(scene.speakers[0].closed, goodbye == Goodbye::Close, "{goodbye:?}");
     }
 }
 
