@@ -4,7 +4,7 @@
 //! delivery takes many turns receives combined messages instead of a queue of single ones.
 //!
 //! Publications of one client in several channels reach a subscriber of these in the order of their arrival. The items
-//! of a channel wait in runs ([`runs`]): a publication joins the last run of its channel, unless its client has
+//! of a channel wait in runs (`runs`): a publication joins the last run of its channel, unless its client has
 //! published in another channel behind that; then it begins a run at the end of the queue. The one exception is a
 //! channel with more subscribers than a turn serves: it lets the others go first.
 //!
@@ -29,8 +29,8 @@ use crate::base::counters::NamespaceCounters;
 use crate::base::heap;
 use crate::base::pool::Pool;
 
-pub use runs::{Run, lane_of};
 use runs::{Lanes, Runs};
+pub use runs::{Run, lane_of};
 
 /// One subscription of one connection, in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,7 +70,9 @@ impl Mailbox {
         let mut to_wake: SmallVec<[&Self; 16]> = SmallVec::new();
         // All senders lock them in the same order.
         let mut locked: SmallVec<[_; 16]> = SmallVec::new();
-        for (mailbox, letters) in mailboxes.iter().zip(&mut *letters).filter(|(_, letters)| !letters.is_empty()) {
+        for (mailbox, letters) in
+            mailboxes.iter().zip(&mut *letters).filter(|(_, letters)| !letters.is_empty())
+        {
             let queue = mailbox.letters.lock().unwrap_or_else(PoisonError::into_inner);
             locked.push((mailbox, queue, letters));
         }

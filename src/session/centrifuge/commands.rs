@@ -293,7 +293,14 @@ mod tests {
             (Request::Publish { channel: Cow::Borrowed("a"), data: None }, true),
             (Request::Publish { channel: Cow::Borrowed("a"), data: Some(Cow::Borrowed(b"1")) }, false),
             (Request::Pong, false),
-            (Request::Subscribe(Box::new(Subscribe { channel: "a".to_owned(), kind: 1, ..Subscribe::default() })), true),
+            (
+                Request::Subscribe(Box::new(Subscribe {
+                    channel: "a".to_owned(),
+                    kind: 1,
+                    ..Subscribe::default()
+                })),
+                true,
+            ),
             (named(""), true),
             (named("aaa"), false),
             (named("aaaa"), true),
