@@ -142,7 +142,7 @@ mod tests {
 
     const CHANNELS: [&str; 3] = ["a", "b", "c"];
     /// Most connections in one channel.
-    const CROWD: usize = 3;
+    const CROWD: u32 = 3;
 
     fn publication(channel: &str, lane: u16, seq: u64) -> Item {
         let data = Shared::new(b"1".to_vec(), &Budget::new(100));
@@ -153,7 +153,7 @@ mod tests {
     /// A shard with `CROWD` connections in all channels.
     fn crowded() -> Local<Vec<Item>> {
         let mut local = Local::new();
-        for conn in 0..CROWD as u32 {
+        for conn in 0..CROWD {
             for name in CHANNELS {
                 let id = local.acquire(&name.into());
                 local.add(id, Subscriber { conn, slot: 0, format: 0, flags: 0 }, 0);
@@ -231,7 +231,7 @@ mod tests {
         #[test]
         fn a_lane_and_a_channel_keep_their_order(
             steps in proptest::collection::vec(
-                (proptest::collection::vec((0..CHANNELS.len(), 0..4u16), 0..8), CROWD..9), 1..20),
+                (proptest::collection::vec((0..CHANNELS.len(), 0..4u16), 0..8), CROWD as usize..9), 1..20),
         ) {
             let (mut local, mut heard) = (crowded(), BTreeMap::<u32, Vec<Item>>::new());
             let mut sent = Vec::new();
@@ -245,12 +245,12 @@ mod tests {
                 fan_out(&mut local, budget, &mut heard);
             }
             while local.front().is_some() {
-                fan_out(&mut local, CROWD, &mut heard);
+                fan_out(&mut local, CROWD as usize, &mut heard);
             }
             let seqs = |items: &[Item], is_meant: &dyn Fn(&Item) -> bool| -> Vec<u64> {
                 items.iter().filter(|item| is_meant(item)).map(Item::seq).collect()
             };
-            for conn in 0..CROWD as u32 {
+            for conn in 0..CROWD {
                 let heard = heard.get(&conn).map_or(&[][..], Vec::as_slice);
                 prop_assert_eq!(heard.len(), sent.len());
                 for number in 1..4 {
