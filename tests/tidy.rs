@@ -485,8 +485,12 @@ fn a_name_of_two_types_of_one_module_is_found() {
     assert_eq!(types.twice(&[]), [kind]);
     assert_eq!(types.twice(&[("hub", "Kind", "a reason")]), [""; 0]);
     types.add("src/hub/c.rs", "pub(crate) type Word = u8;\n");
+    types.add("tests/sim/a.rs", "struct Own;\nimpl A for Own {\n    type State = u8;\n}\n");
+    types.add("tests/sim/b/c.rs", "pub(super) enum Own {}\nimpl A for B {\n    type State = u8;\n}\n");
+    types.add("tests/it/d.rs", "struct Own;\n");
+    let own = "Own is two things in tests/sim/: tests/sim/a.rs, tests/sim/b/c.rs";
     let word = "Word is two things in hub: src/hub/a.rs, src/hub/c.rs";
-    assert_eq!(types.twice(&[("hub", "Kind", "a reason")]), [word]);
+    assert_eq!(types.twice(&[("hub", "Kind", "a reason")]), [word, own]);
     let stale = "Own is one thing in hub: its row in tests/tidy/words.rs can go";
-    assert_eq!(types.twice(&[("hub", "Own", "a reason")]), [kind, word, stale]);
+    assert_eq!(types.twice(&[("hub", "Own", "a reason")]), [kind, word, own, stale]);
 }

@@ -95,7 +95,7 @@ pub(crate) enum Exit {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ConnectionPhase {
     Head,
     Open,
     /// Refused with this status: reading to the end.
@@ -110,7 +110,7 @@ pub(crate) struct Client {
     pub(crate) link: LinkId,
     pub(crate) pipe: Pipe,
     pub(crate) conduct: Box<dyn Conduct>,
-    phase: Phase,
+    phase: ConnectionPhase,
     arrived: Vec<u8>,
     sent: usize,
     opened_us: u64,
@@ -161,7 +161,7 @@ impl Client {
             link,
             pipe,
             conduct,
-            phase: Phase::Head,
+            phase: ConnectionPhase::Head,
             arrived: Vec::new(),
             sent: 0,
             opened_us: 0,
@@ -177,7 +177,7 @@ impl Client {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.phase == Phase::Over
+        self.phase == ConnectionPhase::Over
     }
 
     /// When it next wants to do something by itself.
@@ -259,7 +259,7 @@ impl Client {
         }
         self.act_at_us = world.now_us + 1 + self.io.rng.range(0..=2 * plan.pace_us);
         // A client with much unsent output waits, or its output would grow without bound.
-        let is_open = self.phase == Phase::Open && !self.said_close && self.did_exit.is_none();
+        let is_open = self.phase == ConnectionPhase::Open && !self.said_close && self.did_exit.is_none();
         if is_open && self.io.out.len() - self.sent < 200_000 {
             self.conduct.act(&mut self.io, model);
         }
@@ -268,7 +268,7 @@ impl Client {
 
     fn do_exit(&mut self, exit: Exit, world: &mut World, model: &mut Model, plan: &Plan) {
         match exit {
-            Exit::Close(_) | Exit::HalfClose | Exit::Changed if self.phase != Phase::Open => return,
+            Exit::Close(_) | Exit::HalfClose | Exit::Changed if self.phase != ConnectionPhase::Open => return,
             Exit::Changed => {
                 self.pipe.change_next();
                 wire::put_frame(&mut self.io.out, true, wire::PONG, b"", &mut self.io.rng);
@@ -300,7 +300,7 @@ impl Client {
     }
 
     fn end(&mut self, model: &mut Model) {
-        self.phase = Phase::Over;
+        self.phase = ConnectionPhase::Over;
         self.conduct.over(model);
     }
 
@@ -326,18 +326,18 @@ impl Client {
     }
 
     fn read_all(&mut self, model: &mut Model) {
-        if self.phase == Phase::Head
+        if self.phase == ConnectionPhase::Head
             && let Some(status) = wire::take_response(&mut self.arrived)
         {
             if status == 101 {
-                self.phase = Phase::Open;
+                self.phase = ConnectionPhase::Open;
                 self.opened_us = self.io.now_us;
                 self.conduct.opened(&mut self.io, model);
             } else {
-                self.phase = Phase::Refused(status);
+                self.phase = ConnectionPhase::Refused(status);
             }
         }
-        if self.phase != Phase::Open {
+        if self.phase != ConnectionPhase::Open {
             return;
         }
         while let Some(frame) = wire::take_frame(&mut self.arrived) {
@@ -378,15 +378,17 @@ impl Client {
         let is_excused = self.has_stalled || plan.jumps_far() || self.did_exit == Some(Exit::HalfClose);
         let drained = now.is_draining;
         let is_right = match (self.phase, self.code) {
-            (Phase::Refused(status), _) => {
+            (ConnectionPhase::Refused(status), _) => {
                 expect == Expect::Status(status)
                     || (status == 503 && (drained || plan.may_refuse()))
                     // A TLS client has to read before it can send its request.
                     || (status == 408 && (plan.jumps_far() || self.pipe.is_tls() && self.has_stalled))
             }
             // Over TLS, a refused client may get no answer: an answer would cost a handshake.
-            (Phase::Head, _) if self.pipe.is_tls() && (drained || plan.may_refuse()) => true,
-            (Phase::Head, _) => is_excused || drained && end == Received::Reset && link.accepted_us.is_none(),
+            (ConnectionPhase::Head, _) if self.pipe.is_tls() && (drained || plan.may_refuse()) => true,
+            (ConnectionPhase::Head, _) => {
+                is_excused || drained && end == Received::Reset && link.accepted_us.is_none()
+            }
             (_, Some(code)) => expect == Expect::Code(code) || self.may_close(code, world, now),
             // For want of memory a frame that had begun is not ended.
             (_, None) => {
@@ -401,12 +403,12 @@ impl Client {
             self.phase, self.code
         );
         assert!(
-            self.arrived.is_empty() || self.phase != Phase::Open || self.code.is_none(),
+            self.arrived.is_empty() || self.phase != ConnectionPhase::Open || self.code.is_none(),
             "{who}: half a frame at the end"
         );
         let is_last_word_heard = self.pipe.heard_goodbye() || end == Received::Reset || is_excused;
         assert!(
-            is_last_word_heard || self.code.is_none() && !matches!(self.phase, Phase::Refused(_)),
+            is_last_word_heard || self.code.is_none() && !matches!(self.phase, ConnectionPhase::Refused(_)),
             "{who}: no goodbye: {self:?} {link:?}"
         );
         let had_room = link.short_writes == 0 && !self.has_stalled && !plan.jumps_far();
@@ -452,7 +454,7 @@ impl Client {
     }
 
     pub(crate) fn audit(&mut self) {
-        if self.phase == Phase::Open && self.code.is_none() && self.did_exit.is_none() {
+        if self.phase == ConnectionPhase::Open && self.code.is_none() && self.did_exit.is_none() {
             self.conduct.audit(&mut self.io);
         }
     }
@@ -468,7 +470,7 @@ impl Client {
             return;
         }
         let who = self.io.who;
-        assert_eq!(self.phase, Phase::Open, "{who}: no answer to the handshake: {self:?} {link:?}");
+        assert_eq!(self.phase, ConnectionPhase::Open, "{who}: no answer to the handshake: {self:?} {link:?}");
         let is_all_sent = self.io.out.is_empty() && self.pipe.is_idle();
         assert!(is_all_sent, "{who}: the server does not read: {self:?} {link:?}");
         assert!(self.io.pings.is_empty(), "{who}: no pong: {self:?}");

@@ -38,12 +38,12 @@ impl Outside for Signed {
     }
 }
 
-struct Stage {
+struct ClockScene {
     small: Small,
     rng: Rng,
 }
 
-impl Stage {
+impl ClockScene {
     fn new() -> Self {
         let options = TokenOptions { hmac_secret_key: SECRET.to_owned(), ..TokenOptions::default() };
         let configure = |config: &mut Config| {
@@ -132,81 +132,81 @@ impl Stage {
 /// check.
 #[test]
 fn what_has_expired_when_the_wall_clock_goes_forward_is_over() {
-    let mut stage = Stage::new();
-    let now_s = stage.unix_s();
+    let mut scene = ClockScene::new();
+    let now_s = scene.unix_s();
     let claims = format!(r#"{{"sub":"42","exp":{}}}"#, now_s + HOUR_S);
-    let (ann, reply) = stage.connect(&claims);
+    let (ann, reply) = scene.connect(&claims);
     assert_eq!((&reply["connect"]["ttl"], &reply["connect"]["time"]), (&3600.into(), &(now_s * 1000).into()));
     let subscription = mint(
         SECRET.as_bytes(),
         format!(r#"{{"sub":"43","channel":"a","exp":{}}}"#, now_s + HOUR_S).as_bytes(),
     );
-    let (ben, reply) = stage.connect(r#"{"sub":"43"}"#);
+    let (ben, reply) = scene.connect(r#"{"sub":"43"}"#);
     assert!(reply["connect"].get("ttl").is_none(), "{reply}");
     let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"a","token":"{subscription}"}}}}"#);
-    assert_eq!(stage.ask(ben, &subscribe)["subscribe"]["ttl"], 3600);
-    stage.wait_ms(2000);
-    assert_eq!((stage.heard(ann), stage.heard(ben)), (Ok(vec![]), Ok(vec![])));
+    assert_eq!(scene.ask(ben, &subscribe)["subscribe"]["ttl"], 3600);
+    scene.wait_ms(2000);
+    assert_eq!((scene.heard(ann), scene.heard(ben)), (Ok(vec![]), Ok(vec![])));
 
-    stage.set_wall(2 * HOUR_S as i64);
-    stage.wait_ms(1000);
-    assert_eq!(stage.heard(ann), Err(3005));
-    assert_eq!(stage.heard(ben).unwrap()[0]["push"]["unsubscribe"]["code"], 2501);
-    let (_, reply) = stage.connect(&claims);
+    scene.set_wall(2 * HOUR_S as i64);
+    scene.wait_ms(1000);
+    assert_eq!(scene.heard(ann), Err(3005));
+    assert_eq!(scene.heard(ben).unwrap()[0]["push"]["unsubscribe"]["code"], 2501);
+    let (_, reply) = scene.connect(&claims);
     assert_eq!(reply["error"]["code"], 109);
-    assert_eq!(stage.ask(ben, &subscribe)["error"]["code"], 109);
-    let now_s = stage.unix_s();
-    let (cid, reply) = stage.connect(&format!(r#"{{"sub":"44","exp":{}}}"#, now_s + 60));
+    assert_eq!(scene.ask(ben, &subscribe)["error"]["code"], 109);
+    let now_s = scene.unix_s();
+    let (cid, reply) = scene.connect(&format!(r#"{{"sub":"44","exp":{}}}"#, now_s + 60));
     assert_eq!((&reply["connect"]["ttl"], &reply["connect"]["time"]), (&60.into(), &(now_s * 1000).into()));
-    assert_eq!(stage.publish_and_tell_time(cid), now_s);
+    assert_eq!(scene.publish_and_tell_time(cid), now_s);
 }
 
 /// The clock is set back: a deadline that only the wrong clock had passed is open again, and later deadlines follow
 /// the new clock.
 #[test]
 fn what_has_expired_only_by_a_clock_that_was_wrong_is_good() {
-    let mut stage = Stage::new();
-    let now_s = stage.unix_s();
-    let (ann, _) = stage.connect(&format!(r#"{{"sub":"42","exp":{}}}"#, now_s + 60));
+    let mut scene = ClockScene::new();
+    let now_s = scene.unix_s();
+    let (ann, _) = scene.connect(&format!(r#"{{"sub":"42","exp":{}}}"#, now_s + 60));
     let later = format!(r#"{{"sub":"43","exp":{}}}"#, now_s - HOUR_S / 2);
-    let (_, reply) = stage.connect(&later);
+    let (_, reply) = scene.connect(&later);
     assert_eq!(reply["error"]["code"], 109);
     let not_yet = format!(r#"{{"sub":"43","nbf":{now_s}}}"#);
-    let (_, reply) = stage.connect(&not_yet);
+    let (_, reply) = scene.connect(&not_yet);
     assert!(reply["connect"].is_object(), "{reply}");
 
-    stage.set_wall(-(HOUR_S as i64));
-    stage.wait_ms(1000);
-    let (_, reply) = stage.connect(&later);
+    scene.set_wall(-(HOUR_S as i64));
+    scene.wait_ms(1000);
+    let (_, reply) = scene.connect(&later);
     assert_eq!(reply["connect"]["ttl"], 1799);
-    let (_, reply) = stage.connect(&not_yet);
+    let (_, reply) = scene.connect(&not_yet);
     assert_eq!(reply["error"]["code"], 109);
-    assert_eq!(stage.publish_and_tell_time(ann), now_s - HOUR_S + 1);
+    assert_eq!(scene.publish_and_tell_time(ann), now_s - HOUR_S + 1);
     // It is an hour and a minute until its end now.
-    stage.wait_ms(61_000);
-    assert_eq!(stage.heard(ann), Ok(vec![]));
-    stage.wait_ms(HOUR_S * 1000);
-    assert_eq!(stage.heard(ann), Err(3005));
+    scene.wait_ms(61_000);
+    assert_eq!(scene.heard(ann), Ok(vec![]));
+    scene.wait_ms(HOUR_S * 1000);
+    assert_eq!(scene.heard(ann), Err(3005));
 }
 
 /// History and timeouts count elapsed time, not the wall clock.
 #[test]
 fn what_waits_for_a_while_does_not_follow_the_wall_clock() {
-    let mut stage = Stage::new();
-    let (ann, _) = stage.connect(r#"{"sub":"42"}"#);
-    stage.publish_and_tell_time(ann);
-    let idle = stage.open();
-    let kept = |stage: &mut Stage| {
-        let reply = stage.ask(ann, r#"{"id":4,"history":{"channel":"a","limit":-1}}"#);
+    let mut scene = ClockScene::new();
+    let (ann, _) = scene.connect(r#"{"sub":"42"}"#);
+    scene.publish_and_tell_time(ann);
+    let idle = scene.open();
+    let kept = |scene: &mut ClockScene| {
+        let reply = scene.ask(ann, r#"{"id":4,"history":{"channel":"a","limit":-1}}"#);
         reply["history"]["publications"].as_array().map_or(0, Vec::len)
     };
     for by_s in [24 * HOUR_S as i64, -48 * HOUR_S as i64] {
-        stage.set_wall(by_s);
-        stage.wait_ms(1000);
-        assert_eq!(kept(&mut stage), 1);
-        assert_eq!(stage.heard(idle), Ok(vec![]));
+        scene.set_wall(by_s);
+        scene.wait_ms(1000);
+        assert_eq!(kept(&mut scene), 1);
+        assert_eq!(scene.heard(idle), Ok(vec![]));
     }
-    stage.wait_ms(60_000);
-    assert_eq!(kept(&mut stage), 0);
-    assert_eq!(stage.heard(idle), Err(3502), "no connect command within its time");
+    scene.wait_ms(60_000);
+    assert_eq!(kept(&mut scene), 0);
+    assert_eq!(scene.heard(idle), Err(3502), "no connect command within its time");
 }

@@ -14,7 +14,7 @@ use crate::fan::{PATH, publication, publication_id};
 use crate::model::Model;
 use crate::plan::Plan;
 use crate::rng::Rng;
-use crate::streams::{FIRST, Held, Place, channel_of, name};
+use crate::streams::{FIRST, HeldSubscription, Place, channel_of, name};
 use crate::wire::{self, Frame, TEXT};
 
 /// Maximum of waiting commands when another one is sent before the connect reply.
@@ -22,7 +22,7 @@ const EARLY_MAX: usize = 30;
 
 /// How far a subscription has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum SubscriptionState {
     #[default]
     Off,
     /// Requested; the reply is pending.
@@ -32,7 +32,7 @@ enum State {
 
 #[derive(Debug, Default)]
 struct Sub {
-    state: State,
+    state: SubscriptionState,
     /// Ended, but that is not answered yet.
     is_leaving: bool,
     place: Option<Place>,
@@ -86,9 +86,10 @@ impl Device {
     }
 
     /// The subscriptions that hold.
-    pub(crate) fn held(&self) -> impl Iterator<Item = Held<'_>> {
-        let on = self.subs.iter().filter(|(_, sub)| self.client.is_some() && sub.state == State::On);
-        on.map(|(&channel, sub)| Held {
+    pub(crate) fn held(&self) -> impl Iterator<Item = HeldSubscription<'_>> {
+        let on =
+            self.subs.iter().filter(|(_, sub)| self.client.is_some() && sub.state == SubscriptionState::On);
+        on.map(|(&channel, sub)| HeldSubscription {
             client: self.client.as_deref().unwrap(),
             channel,
             place: sub.place.as_ref().unwrap(),
@@ -100,7 +101,7 @@ impl Device {
 }
 
 #[derive(Debug)]
-enum Pending {
+enum DeviceCommand {
     Connect,
     Subscribe(u32),
     Unsubscribe(u32),
@@ -115,7 +116,7 @@ enum Pending {
 pub(crate) struct DeviceConduct {
     device: SharedDevice,
     plan: Rc<Plan>,
-    pending: BTreeMap<u32, Pending>,
+    pending: BTreeMap<u32, DeviceCommand>,
     next_id: u32,
     was_opened: bool,
     opened_us: u64,
@@ -136,7 +137,7 @@ impl DeviceConduct {
         }
     }
 
-    fn id(&mut self, pending: Pending) -> u32 {
+    fn id(&mut self, pending: DeviceCommand) -> u32 {
         let id = self.next_id;
         self.next_id += 1;
         self.pending.insert(id, pending);
@@ -144,7 +145,7 @@ impl DeviceConduct {
     }
 
     fn is_asking(&self, channel: u32) -> bool {
-        self.pending.values().any(|one| matches!(one, Pending::Subscribe(of) if *of == channel))
+        self.pending.values().any(|one| matches!(one, DeviceCommand::Subscribe(of) if *of == channel))
     }
 
     fn subscribe(&mut self, channel: u32, recovers: bool) -> Value {
@@ -153,7 +154,7 @@ impl DeviceConduct {
         {
             let device = &mut *self.device.borrow_mut();
             let sub = device.subs.get_mut(&channel).unwrap();
-            (sub.state, sub.from) = (State::Asked, None);
+            (sub.state, sub.from) = (SubscriptionState::Asked, None);
             sub.asked_us = if is_asking { sub.asked_us } else { self.now_us };
             if let (true, Some((epoch, offset))) = (recovers, &sub.place) {
                 command["recover"] = true.into();
@@ -162,7 +163,7 @@ impl DeviceConduct {
                 sub.from = sub.place.clone();
             }
         }
-        json!({"id": self.id(Pending::Subscribe(channel)), "subscribe": command})
+        json!({"id": self.id(DeviceCommand::Subscribe(channel)), "subscribe": command})
     }
 
     /// The connect command, with the positions of its server-side subscriptions.
@@ -177,7 +178,7 @@ impl DeviceConduct {
                 subs[name(channel)] = command["subscribe"].clone();
             }
         }
-        let id = self.id(Pending::Connect);
+        let id = self.id(DeviceCommand::Connect);
         json!({"id": id, "connect": {"name": format!("subs {}", names.join(",")), "subs": subs}})
     }
 
@@ -212,7 +213,7 @@ impl DeviceConduct {
         for publication in publications {
             model.streams.hear(sub.place.as_mut().expect("a subscription"), channel, publication);
         }
-        (sub.state, sub.began) = (State::On, model.streams.tick());
+        (sub.state, sub.began) = (SubscriptionState::On, model.streams.tick());
         model.streams.present.clear();
         sub.told_count = 0;
         sub.told.clear();
@@ -223,7 +224,7 @@ impl DeviceConduct {
         let pending = self.pending.remove(&id).unwrap_or_else(|| panic!("an answer to nothing: {reply}"));
         let code = reply["error"]["code"].as_u64();
         match pending {
-            Pending::Connect => {
+            DeviceCommand::Connect => {
                 let client = reply["connect"]["client"].as_str().expect("a connection").to_owned();
                 self.device.borrow_mut().client = Some(client);
                 let none = serde_json::Map::new();
@@ -234,31 +235,31 @@ impl DeviceConduct {
                 // Subscriptions that a full home refused.
                 if self.plan.history.hooks_connect {
                     for sub in self.device.borrow_mut().subs.values_mut() {
-                        let is_on = sub.state == State::On;
+                        let is_on = sub.state == SubscriptionState::On;
                         assert!(
                             is_on || self.plan.may_refuse_channels(),
                             "not subscribed by the server: {reply}"
                         );
-                        sub.state = if is_on { State::On } else { State::Off };
+                        sub.state = if is_on { SubscriptionState::On } else { SubscriptionState::Off };
                     }
                 }
             }
-            Pending::Subscribe(channel) => self.subscribed(channel, code, reply, model),
-            Pending::Unsubscribe(channel) => {
+            DeviceCommand::Subscribe(channel) => self.subscribed(channel, code, reply, model),
+            DeviceCommand::Unsubscribe(channel) => {
                 assert!(reply["unsubscribe"].is_object(), "{reply}");
                 let sub = &mut *self.device.borrow_mut();
                 let sub = sub.subs.get_mut(&channel).unwrap();
-                (sub.state, sub.is_leaving) = (State::Off, false);
+                (sub.state, sub.is_leaving) = (SubscriptionState::Off, false);
             }
-            Pending::Publish(channel) => match code {
+            DeviceCommand::Publish(channel) => match code {
                 None => model.streams.answered(channel),
                 Some(103 | 111) if self.plan.history.hooks_publish => {}
                 Some(111) if self.plan.has_small_memory() => {}
                 Some(100) if self.plan.memories_fail => {}
                 Some(code) => assert!(code == 106 && self.plan.has_small_homes, "{reply}"),
             },
-            Pending::Presence(channel) => self.check_presence(channel, reply, model),
-            Pending::History(channel, asked_us) => self.check_history(channel, asked_us, reply, model),
+            DeviceCommand::Presence(channel) => self.check_presence(channel, reply, model),
+            DeviceCommand::History(channel, asked_us) => self.check_history(channel, asked_us, reply, model),
         }
     }
 
@@ -280,7 +281,7 @@ impl DeviceConduct {
         };
         assert!(is_right, "{channel}: {reply}");
         if code.is_some() && code != Some(105) {
-            self.device.borrow_mut().subs.get_mut(&channel).unwrap().state = State::Off;
+            self.device.borrow_mut().subs.get_mut(&channel).unwrap().state = SubscriptionState::Off;
         }
     }
 
@@ -339,10 +340,10 @@ impl DeviceConduct {
         let device = &mut *self.device.borrow_mut();
         let sub = device.subs.get_mut(&channel).unwrap();
         if push.get("unsubscribe").is_some() {
-            sub.state = State::Off;
+            sub.state = SubscriptionState::Off;
             return;
         }
-        assert_eq!(sub.state, State::On, "not subscribed: {push}");
+        assert_eq!(sub.state, SubscriptionState::On, "not subscribed: {push}");
         if let Some(publication) = push.get("pub") {
             model.streams.hear(sub.place.as_mut().expect("a subscription"), channel, publication);
         } else {
@@ -370,16 +371,16 @@ impl DeviceConduct {
         };
         Some(match io.rng.range(0..=99) {
             0..60 => self.publish(channel, io, model),
-            60..70 if state != State::Off && !is_leaving => {
+            60..70 if state != SubscriptionState::Off && !is_leaving => {
                 self.device.borrow_mut().subs.get_mut(&channel).unwrap().is_leaving = true;
-                json!({"id": self.id(Pending::Unsubscribe(channel)), "unsubscribe": {"channel": name(channel)}})
+                json!({"id": self.id(DeviceCommand::Unsubscribe(channel)), "unsubscribe": {"channel": name(channel)}})
             }
-            70..90 if state == State::Off && !is_leaving => {
+            70..90 if state == SubscriptionState::Off && !is_leaving => {
                 let recovers = io.rng.chance(85);
                 self.subscribe(channel, recovers)
             }
-            90..94 if state == State::On => {
-                json!({"id": self.id(Pending::Presence(channel)), "presence": {"channel": name(channel)}})
+            90..94 if state == SubscriptionState::On => {
+                json!({"id": self.id(DeviceCommand::Presence(channel)), "presence": {"channel": name(channel)}})
             }
             94.. => self.history(channel),
             _ => return None,
@@ -391,12 +392,12 @@ impl DeviceConduct {
         let number = model.streams.publish(by, channel);
         let data = publication(channel, by, number, self.plan.history.pad_bytes_max, io);
         let data: Value = serde_json::from_str(&data).unwrap();
-        let id = self.id(Pending::Publish(channel));
+        let id = self.id(DeviceCommand::Publish(channel));
         json!({"id": id, "publish": {"channel": name(channel), "data": data}})
     }
 
     fn history(&mut self, channel: u32) -> Value {
-        let id = self.id(Pending::History(channel, self.now_us));
+        let id = self.id(DeviceCommand::History(channel, self.now_us));
         json!({"id": id, "history": {"channel": name(channel), "limit": -1}})
     }
 }
@@ -466,7 +467,7 @@ impl Conduct for DeviceConduct {
         self.now_us = io.now_us;
         let held: Vec<u32> = self.device.borrow().held().map(|held| held.channel).collect();
         for channel in held {
-            let id = self.id(Pending::Presence(channel));
+            let id = self.id(DeviceCommand::Presence(channel));
             io.say(TEXT, json!({"id": id, "presence": {"channel": name(channel)}}).to_string().as_bytes());
             let history = self.history(channel);
             io.say(TEXT, history.to_string().as_bytes());
@@ -478,7 +479,7 @@ impl Conduct for DeviceConduct {
         let device = &mut *self.device.borrow_mut();
         (device.client, device.is_away, device.comes_us) = (None, true, None);
         for sub in device.subs.values_mut() {
-            (sub.state, sub.is_leaving, sub.from) = (State::Off, false, None);
+            (sub.state, sub.is_leaving, sub.from) = (SubscriptionState::Off, false, None);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::client::{Conduct, Expect, Io};
-use crate::model::{Model, RunId};
+use crate::model::{Model, SequenceId};
 use crate::plan::Plan;
 use crate::wire::{self, Frame, TEXT};
 
@@ -13,7 +13,7 @@ pub(crate) const PATH: &str = "/connection/websocket";
 
 /// The expected reply of a command.
 #[derive(Debug)]
-enum Pending {
+enum FanCommand {
     Connect,
     /// `is_withdrawn`: a later unsubscribe was answered before.
     Subscribe {
@@ -56,10 +56,10 @@ pub(crate) struct Fan {
     may_refuse_channels: bool,
     expect: (Expect, Option<u64>),
     next_id: u32,
-    pending: BTreeMap<u32, Pending>,
+    pending: BTreeMap<u32, FanCommand>,
     /// The client's subscriptions from the server's view, once it has read all commands.
     held: BTreeSet<u32>,
-    runs: BTreeMap<u32, RunId>,
+    runs: BTreeMap<u32, SequenceId>,
 }
 
 impl Fan {
@@ -93,7 +93,7 @@ impl Fan {
         }
     }
 
-    fn id(&mut self, pending: Pending) -> u32 {
+    fn id(&mut self, pending: FanCommand) -> u32 {
         let id = self.next_id;
         self.next_id += 1;
         self.pending.insert(id, pending);
@@ -109,19 +109,19 @@ impl Fan {
             self.held.insert(channel);
             None
         };
-        let id = self.id(Pending::Subscribe { channel, error, is_withdrawn: false });
+        let id = self.id(FanCommand::Subscribe { channel, error, is_withdrawn: false });
         format!(r#"{{"id":{id},"subscribe":{{"channel":"c{channel}"}}}}"#)
     }
 
     fn unsubscribe(&mut self, channel: u32) -> String {
         self.held.remove(&channel);
-        let id = self.id(Pending::Unsubscribe { channel });
+        let id = self.id(FanCommand::Unsubscribe { channel });
         format!(r#"{{"id":{id},"unsubscribe":{{"channel":"c{channel}"}}}}"#)
     }
 
     fn publish(&mut self, channel: u32, io: &mut Io, model: &mut Model) -> String {
         let number = model.publish(io.who, channel);
-        let id = self.id(Pending::Publish { channel });
+        let id = self.id(FanCommand::Publish { channel });
         let data = publication(channel, io.who, number, self.pad_bytes_max, io);
         format!(r#"{{"id":{id},"publish":{{"channel":"c{channel}","data":{data}}}}}"#)
     }
@@ -135,7 +135,7 @@ impl Fan {
             (107, r#""subscribe":{"channel":"much too long a name"}"#),
             (107, r#""publish":{"channel":"c0"}"#),
         ]);
-        let id = self.id(Pending::Error(code));
+        let id = self.id(FanCommand::Error(code));
         format!(r#"{{"id":{id},{body}}}"#)
     }
 
@@ -147,7 +147,7 @@ impl Fan {
         match io.rng.range(0..=99) {
             0..35 => self.subscribe(channel),
             35..90 => self.publish(channel, io, model),
-            90..96 => format!(r#"{{"id":{},"ping":{{}}}}"#, self.id(Pending::Ping)),
+            90..96 => format!(r#"{{"id":{},"ping":{{}}}}"#, self.id(FanCommand::Ping)),
             _ => self.wrong(io),
         }
     }
@@ -159,23 +159,23 @@ impl Fan {
         let pending = pending.unwrap_or_else(|| panic!("{who}: an answer to nothing: {reply}"));
         let code = reply["error"]["code"].as_u64();
         match pending {
-            Pending::Connect => assert_eq!(reply["connect"]["client"].as_str().map(str::len), Some(36)),
-            Pending::Ping => assert!(reply["ping"].is_object(), "{who}: {reply}"),
-            Pending::Error(expected) => assert_eq!(code, Some(expected), "{who}: {reply}"),
-            Pending::Publish { channel } => {
+            FanCommand::Connect => assert_eq!(reply["connect"]["client"].as_str().map(str::len), Some(36)),
+            FanCommand::Ping => assert!(reply["ping"].is_object(), "{who}: {reply}"),
+            FanCommand::Error(expected) => assert_eq!(code, Some(expected), "{who}: {reply}"),
+            FanCommand::Publish { channel } => {
                 assert!(reply["publish"].is_object(), "{who}: {reply}");
                 model.ordered(who, channel);
             }
-            Pending::Unsubscribe { channel } => {
+            FanCommand::Unsubscribe { channel } => {
                 assert!(reply["unsubscribe"].is_object(), "{who}: {reply}");
                 self.end_run(channel, model);
                 for (_, earlier) in self.pending.range_mut(..id) {
-                    if let Pending::Subscribe { channel: c, is_withdrawn, .. } = earlier {
+                    if let FanCommand::Subscribe { channel: c, is_withdrawn, .. } = earlier {
                         *is_withdrawn |= *c == channel;
                     }
                 }
             }
-            Pending::Subscribe { channel, error, is_withdrawn } => {
+            FanCommand::Subscribe { channel, error, is_withdrawn } => {
                 if self.may_refuse_channels && code.is_some() {
                     if matches!(code, Some(106 | 111)) && error.is_none() {
                         self.held.remove(&channel);
@@ -225,7 +225,7 @@ impl Conduct for Fan {
             return;
         }
         let mut commands =
-            vec![format!(r#"{{"id":{},"connect":{{"name":"sim"}}}}"#, self.id(Pending::Connect))];
+            vec![format!(r#"{{"id":{},"connect":{{"name":"sim"}}}}"#, self.id(FanCommand::Connect))];
         if matches!(self.manner, Manner::Quiet | Manner::Deaf) {
             commands.extend((0..self.channels).map(|channel| self.subscribe(channel)));
         }

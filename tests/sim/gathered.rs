@@ -29,18 +29,18 @@ const RECOVER: &str =
     r#"{"id":2,"subscribe":{"channel":"much","recover":true,"offset":0,"epoch":"","recoverable":true}}"#;
 
 /// One that keeps a history, over a narrow pipe, plain or over TLS.
-struct Stage {
+struct PipeScene {
     small: Small,
     speakers: Vec<Speaker>,
     rng: Rng,
 }
 
-impl Stage {
+impl PipeScene {
     fn new(is_secure: bool) -> Self {
         Self::within(is_secure, 2 * HISTORY_BYTES, 4 * HISTORY_BYTES)
     }
 
-    /// A stage with these limits per connection and for all.
+    /// A scene with these limits per connection and for all.
     fn within(is_secure: bool, outbox_bytes_max: usize, queued_bytes_max: usize) -> Self {
         let (config, certificate) = server_config();
         let configure = |config: &mut throng::parts::config::Config| {
@@ -53,27 +53,27 @@ impl Stage {
         };
         let tls = is_secure.then_some(config);
         let small = Small::asking(Arc::new(Nobody), configure, tls, 1, 30_000, queued_bytes_max);
-        let mut stage = Self { small, speakers: Vec::new(), rng: Rng::new(7) };
+        let mut scene = Self { small, speakers: Vec::new(), rng: Rng::new(7) };
         for _ in 0..=CLIENT_COUNT {
-            let mut speaker = Speaker::new(&stage.small, is_secure.then_some(&certificate));
+            let mut speaker = Speaker::new(&scene.small, is_secure.then_some(&certificate));
             speaker.say(&wire::upgrade("/connection/websocket"));
-            stage.speakers.push(speaker);
-            let n = stage.speakers.len() - 1;
-            stage.read(n, 20);
-            assert_eq!(wire::take_response(&mut stage.speakers[n].heard), Some(101));
-            stage.say(n, CONNECT);
-            stage.read(n, 3);
-            assert!(stage.heard(n)[0].contains("\"connect\""));
+            scene.speakers.push(speaker);
+            let n = scene.speakers.len() - 1;
+            scene.read(n, 20);
+            assert_eq!(wire::take_response(&mut scene.speakers[n].heard), Some(101));
+            scene.say(n, CONNECT);
+            scene.read(n, 3);
+            assert!(scene.heard(n)[0].contains("\"connect\""));
         }
         for n in 0..PUBLICATION_COUNT {
             let data = "x".repeat(PUBLICATION_BYTES - 10);
             let publish =
                 format!(r#"{{"id":{},"publish":{{"channel":"much","data":[{n},"{data}"]}}}}"#, n + 2);
-            stage.say(0, &publish);
-            stage.read(0, 2);
+            scene.say(0, &publish);
+            scene.read(0, 2);
         }
-        assert_eq!(stage.heard(0).len(), PUBLICATION_COUNT);
-        stage
+        assert_eq!(scene.heard(0).len(), PUBLICATION_COUNT);
+        scene
     }
 
     fn say(&mut self, n: usize, text: &str) {
@@ -117,29 +117,29 @@ fn assert_is_history(reply: &str, command: &str) {
 fn those_who_ask_for_the_same_history_share_it() {
     for is_secure in [false, true] {
         for (command, name) in [(HISTORY, "history"), (RECOVER, "subscribe")] {
-            let mut stage = Stage::new(is_secure);
-            assert_eq!(stage.small.budget.used(), 0);
+            let mut scene = PipeScene::new(is_secure);
+            assert_eq!(scene.small.budget.used(), 0);
             for n in 1..=CLIENT_COUNT {
-                stage.say(n, command);
-                stage.speakers[n].exchange(&mut stage.small, 0);
+                scene.say(n, command);
+                scene.speakers[n].exchange(&mut scene.small, 0);
                 let (used, queued) =
-                    (stage.small.budget.used(), stage.small.counters[0].outbox_bytes.value());
+                    (scene.small.budget.used(), scene.small.counters[0].outbox_bytes.value());
                 assert!(queued as usize > n * (HISTORY_BYTES - 2 * EACH_BYTES), "{queued} for {n}");
                 assert!(used < HISTORY_BYTES + n * EACH_BYTES, "{used} for {n}");
             }
             // The history drops the publications that they wait for: their bytes stay, and are counted.
             for _ in 0..PUBLICATION_COUNT {
-                stage.say(0, r#"{"id":1000,"publish":{"channel":"much","data":1}}"#);
-                stage.read(0, 2);
+                scene.say(0, r#"{"id":1000,"publish":{"channel":"much","data":1}}"#);
+                scene.read(0, 2);
             }
-            assert!(stage.small.budget.used() > HISTORY_BYTES * 3 / 4);
+            assert!(scene.small.budget.used() > HISTORY_BYTES * 3 / 4);
             let mut replies = Vec::new();
             for n in 1..CLIENT_COUNT {
                 let mut count = 0;
                 while replies.len() < n {
-                    let bytes_max = stage.rng.size(1..=20_000);
-                    stage.speakers[n].exchange(&mut stage.small, bytes_max);
-                    let heard = stage.heard(n).into_iter();
+                    let bytes_max = scene.rng.size(1..=20_000);
+                    scene.speakers[n].exchange(&mut scene.small, bytes_max);
+                    let heard = scene.heard(n).into_iter();
                     replies.extend(heard.filter(|one| one.starts_with("{\"id\":2,")));
                     count += 1;
                     assert!(count < 10_000, "an answer that does not come");
@@ -148,9 +148,9 @@ fn those_who_ask_for_the_same_history_share_it() {
             replies.iter().for_each(|reply| assert_is_history(reply, name));
             assert!(replies.iter().all(|reply| *reply == replies[0]), "all are told the same");
             // The last has read nothing, and ends.
-            stage.small.world.borrow_mut().reset(stage.speakers[CLIENT_COUNT].link);
-            stage.small.turn(0);
-            assert_eq!(stage.small.budget.used(), 0, "{name}");
+            scene.small.world.borrow_mut().reset(scene.speakers[CLIENT_COUNT].link);
+            scene.small.turn(0);
+            assert_eq!(scene.small.budget.used(), 0, "{name}");
         }
     }
 }
@@ -162,32 +162,32 @@ fn who_reads_is_not_closed_for_an_answer_that_it_was_allowed_to_ask_for() {
     // The kernel's buffer, a sealed batch, and all envelopes.
     const BESIDE_BYTES: usize = 64 << 10;
     for is_secure in [false, true] {
-        let mut stage = Stage::within(is_secure, OUTBOX_BYTES_MAX, 4 * HISTORY_BYTES);
+        let mut scene = PipeScene::within(is_secure, OUTBOX_BYTES_MAX, 4 * HISTORY_BYTES);
         let [reader, sleeper] = [1, 2];
         for n in [reader, sleeper] {
-            stage.say(n, RECOVER);
-            stage.speakers[n].exchange(&mut stage.small, 0);
+            scene.say(n, RECOVER);
+            scene.speakers[n].exchange(&mut scene.small, 0);
         }
-        assert!(stage.small.counters[0].outbox_bytes.value() as usize > 6 * OUTBOX_BYTES_MAX);
-        let slow = |stage: &Stage| stage.small.counters[0].slow_consumers.value();
+        assert!(scene.small.counters[0].outbox_bytes.value() as usize > 6 * OUTBOX_BYTES_MAX);
+        let slow = |scene: &PipeScene| scene.small.counters[0].slow_consumers.value();
         let mut replies = Vec::new();
         let (mut published, mut published_before_the_end) = (0, None);
         while replies.len() < 1 + PUBLICATION_COUNT {
             if published < PUBLICATION_COUNT {
-                stage.publish();
+                scene.publish();
                 published += 1;
             }
-            if slow(&stage) > 0 {
+            if slow(&scene) > 0 {
                 published_before_the_end.get_or_insert(published);
             }
-            stage.speakers[reader].exchange(&mut stage.small, 30_000);
-            stage.speakers[reader].exchange(&mut stage.small, 30_000);
-            replies.extend(stage.heard(reader));
+            scene.speakers[reader].exchange(&mut scene.small, 30_000);
+            scene.speakers[reader].exchange(&mut scene.small, 30_000);
+            replies.extend(scene.heard(reader));
         }
         assert_is_history(&replies[0], "subscribe");
         assert!(replies[1..].iter().all(|reply| reply.contains("\"pub\"")));
         // A client that reads nothing is closed when too much waits behind the answer.
-        assert_eq!(slow(&stage), 1);
+        assert_eq!(slow(&scene), 1);
         let bytes = published_before_the_end.unwrap() * PUBLICATION_BYTES;
         assert!((OUTBOX_BYTES_MAX..OUTBOX_BYTES_MAX + BESIDE_BYTES).contains(&bytes), "{bytes}");
     }
@@ -197,51 +197,51 @@ fn who_reads_is_not_closed_for_an_answer_that_it_was_allowed_to_ask_for() {
 fn who_borrows_is_not_closed_for_those_who_hold_the_memory() {
     const QUEUED_BYTES_MAX: usize = HISTORY_BYTES * 13 / 5;
     let hogs = [7, 8];
-    let mut stage = Stage::within(false, 2 * HISTORY_BYTES, QUEUED_BYTES_MAX);
-    let closed = |stage: &Stage| stage.small.counters[0].budget_closes.value();
+    let mut scene = PipeScene::within(false, 2 * HISTORY_BYTES, QUEUED_BYTES_MAX);
+    let closed = |scene: &PipeScene| scene.small.counters[0].budget_closes.value();
     for n in 1..hogs[0] {
-        stage.say(n, HISTORY);
-        stage.speakers[n].exchange(&mut stage.small, 0);
+        scene.say(n, HISTORY);
+        scene.speakers[n].exchange(&mut scene.small, 0);
     }
-    let each = stage.small.counters[0].outbox_bytes.value() / (hogs[0] as u64 - 1);
+    let each = scene.small.counters[0].outbox_bytes.value() / (hogs[0] as u64 - 1);
     // Each of them has fewer waiting bytes than the borrowers, but all of them are its own.
     let mut rng = Rng::new(7);
     for n in hogs {
-        stage.small.world.borrow_mut().reset(stage.speakers[n].link);
-        stage.small.turn(0);
-        stage.speakers[n] = Speaker::new(&stage.small, None);
-        stage.speakers[n].say(&wire::upgrade("/echo"));
-        stage.read(n, 3);
-        assert_eq!(wire::take_response(&mut stage.speakers[n].heard), Some(101));
+        scene.small.world.borrow_mut().reset(scene.speakers[n].link);
+        scene.small.turn(0);
+        scene.speakers[n] = Speaker::new(&scene.small, None);
+        scene.speakers[n].say(&wire::upgrade("/echo"));
+        scene.read(n, 3);
+        assert_eq!(wire::take_response(&mut scene.speakers[n].heard), Some(101));
     }
-    let before = stage.small.counters[0].outbox_bytes.value();
+    let before = scene.small.counters[0].outbox_bytes.value();
     let mut frame = |length: usize| {
         let mut frame = Vec::new();
         wire::put_frame(&mut frame, true, TEXT, &vec![b'x'; length], &mut rng);
         frame
     };
     for n in hogs.into_iter().cycle() {
-        stage.speakers[n].say(&frame(5_000));
-        stage.speakers[n].exchange(&mut stage.small, 0);
-        if stage.small.budget.used() > QUEUED_BYTES_MAX - 40_000 {
+        scene.speakers[n].say(&frame(5_000));
+        scene.speakers[n].exchange(&mut scene.small, 0);
+        if scene.small.budget.used() > QUEUED_BYTES_MAX - 40_000 {
             break;
         }
     }
-    let hoarded = stage.small.counters[0].outbox_bytes.value() - before;
-    assert!(closed(&stage) == 0 && hoarded < 2 * each, "{hoarded} bytes of their own");
+    let hoarded = scene.small.counters[0].outbox_bytes.value() - before;
+    assert!(closed(&scene) == 0 && hoarded < 2 * each, "{hoarded} bytes of their own");
     // Another shard uses up the budget: at the beginning of the next turn there is no room.
     let others = 60_000;
-    stage.small.budget.charge(others);
-    stage.say(0, r#"{"id":1000,"ping":{}}"#);
-    stage.read(0, 1);
-    assert_eq!(closed(&stage), 1, "the bytes of one are enough");
-    assert!(!stage.small.budget.is_exhausted());
-    stage.small.budget.release(others);
+    scene.small.budget.charge(others);
+    scene.say(0, r#"{"id":1000,"ping":{}}"#);
+    scene.read(0, 1);
+    assert_eq!(closed(&scene), 1, "the bytes of one are enough");
+    assert!(!scene.small.budget.is_exhausted());
+    scene.small.budget.release(others);
     for n in 1..hogs[0] {
         let mut replies = Vec::new();
         while replies.is_empty() {
-            stage.speakers[n].exchange(&mut stage.small, usize::MAX);
-            replies = stage.heard(n);
+            scene.speakers[n].exchange(&mut scene.small, usize::MAX);
+            replies = scene.heard(n);
         }
         assert_is_history(&replies[0], "history");
     }
@@ -254,23 +254,23 @@ fn those_whose_subscriptions_an_order_ends_share_what_waited() {
     let unsubscribe = || Deed::Unsubscribe { channel: "wide".into(), code: 2000, reason: String::new() };
     let disconnect = || Deed::Disconnect { code: 3000, reason: String::new(), spared: Vec::new() };
     for deed in [unsubscribe(), disconnect()] {
-        let mut stage = Stage::new(false);
+        let mut scene = PipeScene::new(false);
         for n in 1..=CLIENT_COUNT {
-            stage.say(n, r#"{"id":2,"subscribe":{"channel":"wide"}}"#);
-            stage.read(n, 3);
-            assert_eq!(stage.heard(n).len(), 1);
+            scene.say(n, r#"{"id":2,"subscribe":{"channel":"wide"}}"#);
+            scene.read(n, 3);
+            assert_eq!(scene.heard(n).len(), 1);
         }
-        let data = Shared::new(format!("\"{}\"", "x".repeat(DATA_BYTES)).into_bytes(), &stage.small.budget);
+        let data = Shared::new(format!("\"{}\"", "x".repeat(DATA_BYTES)).into_bytes(), &scene.small.budget);
         let publication = Arc::new(Publication::new("wide".into(), DataKind::Json, data));
         let order = Arc::new(Order::new(Target::default(), deed));
-        stage.small.mailboxes[0].put(&mut vec![Letter::Deliver(publication), Letter::Order(order)]);
-        stage.small.turn(0);
-        let (used, queued) = (stage.small.budget.used(), stage.small.counters[0].outbox_bytes.value());
+        scene.small.mailboxes[0].put(&mut vec![Letter::Deliver(publication), Letter::Order(order)]);
+        scene.small.turn(0);
+        let (used, queued) = (scene.small.budget.used(), scene.small.counters[0].outbox_bytes.value());
         assert!(queued as usize > CLIENT_COUNT * DATA_BYTES / 2, "{queued}");
         assert!(used < DATA_BYTES * 5 / 2 + CLIENT_COUNT * 1000, "{used}");
         for n in 1..=CLIENT_COUNT {
-            stage.read(n, 20);
-            let frame = wire::take_frame(&mut stage.speakers[n].heard).unwrap();
+            scene.read(n, 20);
+            let frame = wire::take_frame(&mut scene.speakers[n].heard).unwrap();
             assert!(frame.payload.len() > DATA_BYTES, "what was published goes before the end");
         }
     }

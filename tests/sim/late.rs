@@ -23,7 +23,7 @@ type Answer = (u64, Result<Brought, Refused>);
 
 /// The answers that one shard's memory holds back, by channel.
 #[derive(Debug, Default)]
-struct Held {
+struct HeldAnswers {
     answers: BTreeMap<About, Vec<Answer>>,
     /// Number of streams that are not open yet.
     opening: usize,
@@ -35,12 +35,12 @@ struct Held {
 
 /// The memories of all shards, from outside.
 #[derive(Clone, Debug)]
-pub(crate) struct Memories(Vec<Arc<Mutex<Held>>>);
+pub(crate) struct Memories(Vec<Arc<Mutex<HeldAnswers>>>);
 
 impl Memories {
     pub(crate) fn new(shards: u16, rng: &mut Rng) -> Self {
         let failures = rng.pick(&[0, 0, 3, 20]);
-        let held = |_| Held { failures, rng: Some(rng.fork()), ..Held::default() };
+        let held = |_| HeldAnswers { failures, rng: Some(rng.fork()), ..HeldAnswers::default() };
         Self((0..shards).map(held).map(|held| Arc::new(Mutex::new(held))).collect())
     }
 
@@ -90,7 +90,7 @@ pub(crate) fn memory_of(
     }
 }
 
-impl Hold for Held {
+impl Hold for HeldAnswers {
     fn fails(&mut self) -> bool {
         self.rng.as_mut().is_some_and(|rng| rng.chance(self.failures))
     }

@@ -1,8 +1,8 @@
 //! The model of channels without history, and the checks that follow from it.
 //!
 //! A publication contains its publisher and its number among that publisher's publications in the channel. So every
-//! subscriber's run shows a gap by itself; and all runs together must be parts of one order, the home's: a
-//! publication's successor must be the same in every run. And publications known to any client when another one was
+//! subscriber's sequence shows a gap by itself; and all sequences together must be parts of one order, the home's: a
+//! publication's successor must be the same in every sequence. And publications known to any client when another one was
 //! sent precede it: a home has ordered everything that it answers or sends.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +12,12 @@ use crate::streams::Streams;
 /// Publisher, and the number of its publication in the channel.
 pub(crate) type PublicationId = (u32, u32);
 
-/// Number of a run.
-pub(crate) type RunId = usize;
+/// Number of a sequence.
+pub(crate) type SequenceId = usize;
 
 /// The publications of one subscription, in order.
 #[derive(Debug)]
-struct Run {
+struct Sequence {
     who: u32,
     channel: u32,
     /// When the subscription was known to hold, on the model's own clock.
@@ -40,7 +40,7 @@ struct Sent {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     clock: u64,
-    runs: Vec<Run>,
+    sequences: Vec<Sequence>,
     sent: BTreeMap<(u32, u32), Sent>,
     /// All publications that a client has received in a channel, in any subscription.
     seen: BTreeSet<(u32, u32, PublicationId)>,
@@ -85,16 +85,17 @@ impl Model {
     }
 
     /// A subscription is known to hold.
-    pub(crate) fn begin(&mut self, who: u32, channel: u32) -> RunId {
+    pub(crate) fn begin(&mut self, who: u32, channel: u32) -> SequenceId {
         let began = self.tick();
-        let run = Run { who, channel, began, seen: Vec::new(), last: BTreeMap::new(), is_open: true };
-        self.runs.push(run);
-        self.runs.len() - 1
+        let sequence =
+            Sequence { who, channel, began, seen: Vec::new(), last: BTreeMap::new(), is_open: true };
+        self.sequences.push(sequence);
+        self.sequences.len() - 1
     }
 
     /// A subscriber got a publication.
-    pub(crate) fn deliver(&mut self, run: RunId, id: PublicationId) {
-        let Run { who, channel, began, seen, last, is_open } = &mut self.runs[run];
+    pub(crate) fn deliver(&mut self, sequence: SequenceId, id: PublicationId) {
+        let Sequence { who, channel, began, seen, last, is_open } = &mut self.sequences[sequence];
         assert!(*is_open, "{who}: a publication after the end of the subscription to {channel}: {id:?}");
         let (by, number) = id;
         let said: &[u64] = self.sent.get(&(*channel, by)).map_or(&[], |sent| &sent.at);
@@ -117,20 +118,20 @@ impl Model {
     }
 
     /// A subscription has ended.
-    pub(crate) fn end(&mut self, run: RunId) {
-        self.runs[run].is_open = false;
+    pub(crate) fn end(&mut self, sequence: SequenceId) {
+        self.sequences[sequence].is_open = false;
     }
 
     /// Checks, once everything has settled, that every subscriber has all publications answered since its
     /// subscription began.
     pub(crate) fn check_complete(&self) {
-        for run in self.runs.iter().filter(|run| run.is_open) {
-            for ((_, by), sent) in self.sent.range((run.channel, 0)..(run.channel + 1, 0)) {
+        for sequence in self.sequences.iter().filter(|sequence| sequence.is_open) {
+            for ((_, by), sent) in self.sent.range((sequence.channel, 0)..(sequence.channel + 1, 0)) {
                 // Answers come in the order of the commands.
                 let answered = &sent.at[..sent.answered as usize];
-                let must = answered.iter().rposition(|&at| at > run.began).map_or(0, |last| last + 1);
-                let has = run.last.get(by).copied().unwrap_or(0) as usize;
-                let (who, channel) = (run.who, run.channel);
+                let must = answered.iter().rposition(|&at| at > sequence.began).map_or(0, |last| last + 1);
+                let has = sequence.last.get(by).copied().unwrap_or(0) as usize;
+                let (who, channel) = (sequence.who, sequence.channel);
                 assert!(has >= must, "{who}: has {has} of {must} publications of {by} in {channel}");
             }
         }
@@ -138,12 +139,12 @@ impl Model {
 
     /// The channels of the subscriptions that hold.
     pub(crate) fn open(&self) -> impl Iterator<Item = u32> {
-        self.runs.iter().filter(|run| run.is_open).map(|run| run.channel)
+        self.sequences.iter().filter(|sequence| sequence.is_open).map(|sequence| sequence.channel)
     }
 
     /// Checks that no client received a publication before one that was known when it was sent.
     fn check_causes(&self) {
-        for Run { who, channel, seen, .. } in &self.runs {
+        for Sequence { who, channel, seen, .. } in &self.sequences {
             let mut latest = 0;
             for &(by, number) in seen {
                 let known = self.known[&(*channel, (by, number))];
@@ -153,24 +154,26 @@ impl Model {
         }
     }
 
-    /// Checks that all runs are parts of one order for each channel.
+    /// Checks that all sequences are parts of one order for each channel.
     pub(crate) fn check_order(&self) {
         self.check_causes();
         let mut next: BTreeMap<(u32, PublicationId), (PublicationId, u32)> = BTreeMap::new();
         let mut before: BTreeMap<(u32, PublicationId), (PublicationId, u32)> = BTreeMap::new();
-        for run in &self.runs {
-            for pair in run.seen.windows(2) {
-                let &mut (after, by) = next.entry((run.channel, pair[0])).or_insert((pair[1], run.who));
+        for sequence in &self.sequences {
+            for pair in sequence.seen.windows(2) {
+                let &mut (after, by) =
+                    next.entry((sequence.channel, pair[0])).or_insert((pair[1], sequence.who));
                 assert_eq!(
                     after, pair[1],
                     "{} and {by} differ in {} after {:?}",
-                    run.who, run.channel, pair[0]
+                    sequence.who, sequence.channel, pair[0]
                 );
-                let &mut (first, by) = before.entry((run.channel, pair[1])).or_insert((pair[0], run.who));
+                let &mut (first, by) =
+                    before.entry((sequence.channel, pair[1])).or_insert((pair[0], sequence.who));
                 assert_eq!(
                     first, pair[0],
                     "{} and {by} differ in {} before {:?}",
-                    run.who, run.channel, pair[1]
+                    sequence.who, sequence.channel, pair[1]
                 );
             }
         }

@@ -16,7 +16,7 @@ use throng::parts::hub::{DataKind, Publication};
 use throng::parts::shard::mailbox::{Deed, Done, Letter, Order, Target};
 use throng::parts::shard::outside::{Credentials, Grant, Question, Rejected, Verdict};
 
-use story::{HERE, MUCH_LATER_S, PHASES, Phase, Story, THERE, name_there};
+use story::{HERE, MOMENTS, MUCH_LATER_S, Moment, Story, THERE, name_there};
 
 fn assert_begins(heard: &[String], expected: &[impl AsRef<str>], what: &str) {
     let begins = heard.len() == expected.len()
@@ -27,107 +27,107 @@ fn assert_begins(heard: &[String], expected: &[impl AsRef<str>], what: &str) {
 
 #[test]
 fn who_is_unsubscribed_in_whatever_phase_is_not_subscribed_and_hears_so() {
-    for phase in PHASES {
-        let mut story = Story::at(phase);
+    for moment in MOMENTS {
+        let mut story = Story::at(moment);
         story.order(story.unsubscribe());
-        let mut expected: Vec<String> = phase.begun().into_iter().map(str::to_owned).collect();
+        let mut expected: Vec<String> = moment.begun().into_iter().map(str::to_owned).collect();
         let (channel, words) = (&story.channel, r#""unsubscribe":{"code":2500,"reason":"enough"}"#);
         expected.push(format!(r#"{{"push":{{"channel":"{channel}",{words}}}}}"#));
-        if phase.is_of_connect() {
-            assert_eq!(story.heard(), [""; 0], "{phase:?}: nothing goes before the reply");
+        if moment.is_of_connect() {
+            assert_eq!(story.heard(), [""; 0], "{moment:?}: nothing goes before the reply");
             story.settle();
         }
-        assert_begins(&story.heard(), &expected, &format!("{phase:?}"));
+        assert_begins(&story.heard(), &expected, &format!("{moment:?}"));
         // The pending questions are answered, without an effect.
         story.grant();
         story.settle();
-        assert_eq!(story.heard(), [""; 0], "{phase:?}");
-        let others = u64::from(phase == Phase::Behind);
-        assert_eq!(story.left(), (others, others), "{phase:?}");
+        assert_eq!(story.heard(), [""; 0], "{moment:?}");
+        let others = u64::from(moment == Moment::Behind);
+        assert_eq!(story.left(), (others, others), "{moment:?}");
     }
 }
 
 #[test]
 fn who_is_disconnected_in_whatever_phase_is_gone_with_all_that_was_asked() {
-    for phase in PHASES {
+    for moment in MOMENTS {
         for (deed, code) in [
             (Deed::Disconnect { code: 4500, reason: "go".to_owned(), spared: Vec::new() }, 4500),
             (Deed::Refresh { expired: true, expire_at_s: 0, info: Payload::default() }, 3005),
         ] {
-            let mut story = Story::at(phase);
+            let mut story = Story::at(moment);
             story.order(deed);
-            assert_eq!(story.heard(), [format!("closed {code}")], "{phase:?}");
+            assert_eq!(story.heard(), [format!("closed {code}")], "{moment:?}");
             story.grant();
             story.settle();
-            assert_eq!((story.heard(), story.left()), (vec![], (0, 0)), "{phase:?}");
+            assert_eq!((story.heard(), story.left()), (vec![], (0, 0)), "{moment:?}");
         }
     }
 }
 
 #[test]
 fn who_is_somebody_else_is_not_meant_in_any_phase() {
-    for phase in PHASES {
-        let mut story = Story::at(phase);
+    for moment in MOMENTS {
+        let mut story = Story::at(moment);
         let user = std::mem::replace(&mut story.user, "somebody".to_owned());
         story.order(Deed::Disconnect { code: 4500, reason: "go".to_owned(), spared: Vec::new() });
         story.user = user;
         story.grant();
         story.settle();
-        assert_begins(&story.heard(), &phase.begun(), &format!("{phase:?}"));
+        assert_begins(&story.heard(), &moment.begun(), &format!("{moment:?}"));
     }
 }
 
 #[test]
 fn what_is_told_or_prolonged_in_whatever_phase_is_heard_of() {
-    for phase in PHASES {
-        let mut story = Story::at(phase);
+    for moment in MOMENTS {
+        let mut story = Story::at(moment);
         story.order(Deed::Message { data: b"7".to_vec().into() });
         story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S, info: Payload::default() });
         let told = [r#"{"push":{"message":{"data":7}}}"#, r#"{"push":{"refresh":{"expires":true,"ttl":"#];
         story.grant();
         story.settle();
-        let begun = phase.begun();
-        let expected: Vec<&str> = match phase.is_of_connect() {
+        let begun = moment.begun();
+        let expected: Vec<&str> = match moment.is_of_connect() {
             true => [&begun[..], &told].concat(),
             false => [&told[..], &begun].concat(),
         };
         // The home's answers come at any time: a client's requests have no order.
         let mut heard = story.heard();
-        if phase == Phase::Behind {
+        if moment == Moment::Behind {
             heard.sort_by_key(|line| expected.iter().position(|begin| line.starts_with(begin)));
         }
-        assert_begins(&heard, &expected, &format!("{phase:?}"));
-        let subscriptions = if phase == Phase::Behind { 2 } else { 1 };
-        assert_eq!(story.count(|c| c.subscriptions.value()), subscriptions, "{phase:?}");
+        assert_begins(&heard, &expected, &format!("{moment:?}"));
+        let subscriptions = if moment == Moment::Behind { 2 } else { 1 };
+        assert_eq!(story.count(|c| c.subscriptions.value()), subscriptions, "{moment:?}");
     }
 }
 
 #[test]
 fn who_is_subscribed_in_whatever_phase_is_so_whatever_those_who_were_asked_say() {
-    for phase in PHASES {
-        let mut story = Story::at(phase);
+    for moment in MOMENTS {
+        let mut story = Story::at(moment);
         story.order(story.subscribe(&story.channel));
         story.answer(|_| Verdict::Subscription(Err(Rejected::Denied(Denied::NotPermitted))));
         story.settle();
         // Where a hook or a worker was asked, the order answers the command. Else the subscription exists, and
         // continues by the order.
         let push = format!(r#"{{"push":{{"channel":"{}","subscribe":{{"#, story.channel);
-        let mut expected: Vec<&str> = phase.begun();
-        if !matches!(phase, Phase::Hook | Phase::Worker) {
+        let mut expected: Vec<&str> = moment.begun();
+        if !matches!(moment, Moment::Hook | Moment::Worker) {
             expected.push(&push);
         }
-        assert_begins(&story.heard(), &expected, &format!("{phase:?}"));
-        let subscriptions = if phase == Phase::Behind { 2 } else { 1 };
-        assert_eq!(story.count(|c| c.subscriptions.value()), subscriptions, "{phase:?}");
+        assert_begins(&story.heard(), &expected, &format!("{moment:?}"));
+        let subscriptions = if moment == Moment::Behind { 2 } else { 1 };
+        assert_eq!(story.count(|c| c.subscriptions.value()), subscriptions, "{moment:?}");
     }
 }
 
 /// The last order counts: it sets the end of a subscription, whoever made it.
 #[test]
 fn an_order_to_subscribe_says_anew_when_a_subscription_ends() {
-    for phase in PHASES {
+    for moment in MOMENTS {
         for (terms_s, ends) in [([60, 0], false), ([0, 60], true), ([600, 60], true), ([60, 600], false)] {
-            let mut story = Story::at(phase);
+            let mut story = Story::at(moment);
             let now_s = story.unix_s();
             for term_s in terms_s {
                 let expire_at_s = if term_s == 0 { 0 } else { now_s + term_s };
@@ -143,7 +143,7 @@ fn an_order_to_subscribe_says_anew_when_a_subscription_ends() {
             story.small.turn(HERE);
             story.settle();
             let expected: &[&str] = if ends { &["closed 3006"] } else { &[] };
-            assert_eq!(story.heard(), expected, "{phase:?} {terms_s:?}");
+            assert_eq!(story.heard(), expected, "{moment:?} {terms_s:?}");
         }
     }
 }
@@ -151,8 +151,8 @@ fn an_order_to_subscribe_says_anew_when_a_subscription_ends() {
 /// An order with a past expiry ends a connection, and neither begins nor changes a subscription.
 #[test]
 fn a_time_in_the_past_ends_a_connection_and_leaves_subscriptions_alone() {
-    for phase in PHASES {
-        let mut story = Story::at(phase);
+    for moment in MOMENTS {
+        let mut story = Story::at(moment);
         let Deed::Subscribe { channel, options, .. } = story.subscribe("another") else { unreachable!() };
         let grant = Box::new(Grant { expire_at_s: 1, ..Grant::default() });
         story.order(Deed::Subscribe { channel, options, grant: grant.clone() });
@@ -162,23 +162,23 @@ fn a_time_in_the_past_ends_a_connection_and_leaves_subscriptions_alone() {
         story.order(Deed::Subscribe { channel, options, grant });
         story.grant();
         story.settle();
-        assert_begins(&story.heard(), &phase.begun(), &format!("{phase:?}"));
+        assert_begins(&story.heard(), &moment.begun(), &format!("{moment:?}"));
         story.order(Deed::Refresh { expired: false, expire_at_s: 1, info: Payload::default() });
-        assert_eq!(story.heard(), ["closed 3005"], "{phase:?}");
+        assert_eq!(story.heard(), ["closed 3005"], "{moment:?}");
     }
 }
 
 /// An order that waits for the answer of a home is not executed for a client that has left meanwhile.
 #[test]
 fn who_leaves_before_the_home_has_answered_stays_away() {
-    let mut story = Story::at(Phase::Home);
+    let mut story = Story::at(Moment::Home);
     story.order(story.subscribe(&story.channel));
     story.say(&format!(r#"{{"id":3,"unsubscribe":{{"channel":"{}"}}}}"#, story.channel));
     story.settle();
     assert_begins(&story.heard(), &[r#"{"id":2,"subscribe":{"#, r#"{"id":3,"unsubscribe":{"#], "");
     assert_eq!(story.left(), (0, 0));
     // The same when the server ends the subscription.
-    let mut story = Story::at(Phase::Home);
+    let mut story = Story::at(Moment::Home);
     story.order(story.subscribe(&story.channel));
     story.order(story.unsubscribe());
     story.settle();
@@ -191,7 +191,7 @@ fn who_leaves_before_the_home_has_answered_stays_away() {
 #[test]
 fn who_leaves_while_an_order_is_on_its_way_to_the_home_is_not_there_again() {
     for comes_back in [false, true] {
-        let mut story = Story::at(Phase::Active);
+        let mut story = Story::at(Moment::Active);
         story.order(story.subscribe(&story.channel));
         story.say(&format!(r#"{{"id":3,"unsubscribe":{{"channel":"{}"}}}}"#, story.channel));
         if comes_back {
@@ -207,13 +207,13 @@ fn who_leaves_while_an_order_is_on_its_way_to_the_home_is_not_there_again() {
 
 #[test]
 fn another_channel_is_entered_behind_the_reply_to_connect() {
-    for phase in [Phase::Counted, Phase::Entered] {
-        let mut story = Story::at(phase);
+    for moment in [Moment::Counted, Moment::Entered] {
+        let mut story = Story::at(moment);
         let other = name_there("other");
         story.order(story.subscribe(&other));
         story.settle();
         let push = format!(r#"{{"push":{{"channel":"{other}","subscribe":{{"#);
-        assert_begins(&story.heard(), &[r#"{"id":1,"connect":{"#, push.as_str()], &format!("{phase:?}"));
+        assert_begins(&story.heard(), &[r#"{"id":1,"connect":{"#, push.as_str()], &format!("{moment:?}"));
         assert_eq!(story.left(), (2, 2));
     }
 }
@@ -332,7 +332,7 @@ fn a_token_that_a_worker_verifies_does_not_undo_a_later_order() {
 /// A token for a subscription that an order has ended was counted for the one that the client began afterwards.
 #[test]
 fn what_was_asked_about_a_subscription_that_was_ended_is_not_for_the_next_one() {
-    let mut story = Story::at(Phase::Active);
+    let mut story = Story::at(Moment::Active);
     let command = |id: u32, name: &str| {
         format!(r#"{{"id":{id},"{name}":{{"channel":"{}","token":"x"}}}}"#, name_there("c"))
     };
@@ -400,7 +400,7 @@ fn an_order_is_done_when_all_shards_have_carried_it_out() {
         assert!(told.load(Relaxed));
     }
     // While the reply to connect is pending, the order waits for it, and so does its sender.
-    let mut story = Story::at(Phase::Entered);
+    let mut story = Story::at(Moment::Entered);
     let deed = story.subscribe(&name_there("other"));
     let told = order_to(&story, deed);
     story.small.turn(HERE);
@@ -420,7 +420,7 @@ fn what_was_published_before_the_end_of_a_subscription_is_delivered() {
         (Some(Deed::Disconnect { code: 4500, reason: "go".to_owned(), spared: Vec::new() }), "closed 4500"),
         (Some(Deed::Refresh { expired: true, expire_at_s: 0, info: Payload::default() }), "closed 3005"),
     ] {
-        let mut story = Story::at(Phase::Active);
+        let mut story = Story::at(Moment::Active);
         let data = Shared::new(b"7".to_vec(), &Budget::new(1 << 20));
         let publication = Publication {
             seq: 1000,

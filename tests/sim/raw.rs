@@ -12,7 +12,7 @@ use throng::parts::session::{ClientId, CloseReason, Handler, Message, Peer};
 
 use crate::client::{Conduct, Io};
 use crate::fan::{publication, publication_id};
-use crate::model::{Model, RunId};
+use crate::model::{Model, SequenceId};
 use crate::plan::Plan;
 use crate::wire::{self, BINARY, Frame, TEXT};
 
@@ -160,7 +160,7 @@ pub(crate) struct Guide {
     held: BTreeSet<u32>,
     joining: BTreeSet<u32>,
     leaving: VecDeque<u32>,
-    runs: BTreeMap<u32, RunId>,
+    runs: BTreeMap<u32, SequenceId>,
     said: VecDeque<u32>,
     /// When the timer that was set last must have rung, at the latest and at the earliest.
     timer_us: Option<u64>,

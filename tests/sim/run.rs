@@ -36,7 +36,7 @@ use crate::plan::Plan;
 use crate::raw::TestHandler;
 use crate::rng::{Rng, mix};
 use crate::sealed::TlsSetup;
-use crate::streams::{FIRST, Held, SERVER, name};
+use crate::streams::{FIRST, HeldSubscription, SERVER, name};
 use crate::world::World;
 
 /// The outcome of a run: a hash of all events, and counts.
@@ -241,7 +241,7 @@ impl Run {
     fn check_streams(&mut self) {
         let hears_all = self.sum("joins_suppressed") == 0;
         let devices: Vec<_> = self.devices.iter().map(|device| device.borrow()).collect();
-        let held: Vec<Held<'_>> = devices.iter().flat_map(|device| device.held()).collect();
+        let held: Vec<HeldSubscription<'_>> = devices.iter().flat_map(|device| device.held()).collect();
         self.model.streams.check_settled(&self.plan, &held, hears_all);
         let contradictions = &self.model.streams.contradictions;
         assert!(!hears_all || contradictions.is_empty(), "{contradictions:#?}");

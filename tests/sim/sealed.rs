@@ -112,7 +112,7 @@ impl TlsSetup {
             key_changes: self.plan.key_changes,
             key_change_count: 0,
             rng,
-            wire: Vec::new(),
+            records: Vec::new(),
             sent: 0,
             arrived: Vec::new(),
             is_next_changed: false,
@@ -235,7 +235,7 @@ pub(crate) struct Tls {
     key_change_count: u32,
     rng: Rng,
     /// Sealed, and how much of it is sent.
-    wire: Vec<u8>,
+    records: Vec<u8>,
     sent: usize,
     arrived: Vec<u8>,
     is_next_changed: bool,
@@ -247,7 +247,7 @@ pub(crate) struct Tls {
 
 impl Tls {
     fn is_idle(&self) -> bool {
-        self.alert.is_some() || self.sent == self.wire.len() && !self.rustls.wants_write()
+        self.alert.is_some() || self.sent == self.records.len() && !self.rustls.wants_write()
     }
 
     /// Seals at most the bytes sent at once and one batch behind them: the rest waits where it can be counted.
@@ -257,23 +257,23 @@ impl Tls {
             return (plain.len(), false);
         }
         let mut taken = 0;
-        if self.sent == self.wire.len() {
-            self.wire.clear();
+        if self.sent == self.records.len() {
+            self.records.clear();
             self.sent = 0;
             if !self.rustls.is_handshaking() && !plain.is_empty() {
                 self.change_keys();
                 taken = self.rustls.writer().write(plain).unwrap();
             }
             while self.rustls.wants_write() {
-                self.rustls.write_tls(&mut self.wire).unwrap();
+                self.rustls.write_tls(&mut self.records).unwrap();
             }
             if taken > 0 && std::mem::take(&mut self.is_next_changed) {
                 // The end of a record's body, for any cipher.
-                *self.wire.last_mut().unwrap() ^= 1;
+                *self.records.last_mut().unwrap() ^= 1;
                 self.was_changed = true;
             }
         }
-        let count = world.send(link, &self.wire[self.sent..]);
+        let count = world.send(link, &self.records[self.sent..]);
         self.sent += count;
         (taken, taken + count > 0)
     }

@@ -18,12 +18,12 @@ use crate::wire::{self, TEXT};
 use crate::world::LinkId;
 
 /// A client, step by step.
-struct Guest {
+struct Peer {
     link: LinkId,
     arrived: Vec<u8>,
 }
 
-impl Guest {
+impl Peer {
     /// One that got into this shard, while the others do not turn.
     fn come(small: &mut Small, shard: usize) -> Self {
         let accepts = small.counters[shard].accepts.value();
@@ -65,14 +65,14 @@ fn who_gets_the_slot_does_not_get_the_answers() {
     let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"{name}"}}}}"#);
     let publish = format!(r#"{{"id":3,"publish":{{"channel":"{name}","data":1}}}}"#);
 
-    let gone = Guest::come(&mut small, here);
+    let gone = Peer::come(&mut small, here);
     let key = Key::from_token(small.world.borrow().token(gone.link).unwrap());
     for command in [r#"{"id":1,"connect":{}}"#, &subscribe, &publish] {
         gone.say(&mut small, here, command);
     }
     small.world.borrow_mut().reset(gone.link);
     small.turn(here);
-    let mut next = Guest::come(&mut small, here);
+    let mut next = Peer::come(&mut small, here);
     let next_key = Key::from_token(small.world.borrow().token(next.link).unwrap());
     assert!(key != next_key && key.index() == next_key.index(), "the story is about one slot");
     next.say(&mut small, here, r#"{"id":1,"connect":{}}"#);
@@ -96,19 +96,19 @@ fn who_left_and_came_back_before_the_answer_goes_when_it_goes() {
     let mut small = Small::new(2, 1 << 20, 1 << 20);
     let name = name_at(1);
     let command = |id: u32, what: &str| format!(r#"{{"id":{id},"{what}":{{"channel":"{name}"}}}}"#);
-    let mut guests = [Guest::come(&mut small, 0), Guest::come(&mut small, 0)];
-    for guest in &guests {
-        guest.say(&mut small, 0, r#"{"id":1,"connect":{}}"#);
+    let mut peers = [Peer::come(&mut small, 0), Peer::come(&mut small, 0)];
+    for peer in &peers {
+        peer.say(&mut small, 0, r#"{"id":1,"connect":{}}"#);
     }
-    let client = |guest: &mut Guest, small: &Small| client_of(&guest.heard(small)[0]);
-    let clients = guests.each_mut().map(|guest| client(guest, &small));
+    let client = |peer: &mut Peer, small: &Small| client_of(&peer.heard(small)[0]);
+    let clients = peers.each_mut().map(|peer| client(peer, &small));
     let settle = |small: &mut Small| [1, 0, 1, 0, 1].into_iter().for_each(|shard| small.turn(shard));
     let listen = format!(r#"{{"id":2,"subscribe":{{"channel":"{name}","join_leave":true}}}}"#);
-    guests[0].say(&mut small, 0, &listen);
+    peers[0].say(&mut small, 0, &listen);
     settle(&mut small);
     // A client's own unsubscribe command waits for the answer; an order does not.
     for id in [2, 4, 6] {
-        guests[1].say(&mut small, 0, &command(id, "subscribe"));
+        peers[1].say(&mut small, 0, &command(id, "subscribe"));
         if id < 6 {
             let target = Target { client: clients[1].clone(), ..Target::default() };
             let (channel, code, reason) = (name.as_str().into(), 2000, String::new());
@@ -118,17 +118,17 @@ fn who_left_and_came_back_before_the_answer_goes_when_it_goes() {
         }
     }
     settle(&mut small);
-    let answered: Vec<String> = guests[1].heard(&small).iter().map(|line| line[..7].to_owned()).collect();
+    let answered: Vec<String> = peers[1].heard(&small).iter().map(|line| line[..7].to_owned()).collect();
     assert_eq!(answered, [r#"{"id":2"#, r#"{"push""#, r#"{"id":4"#, r#"{"push""#, r#"{"id":6"#]);
     let mut both = clients.to_vec();
     both.sort_unstable();
     assert_eq!(present(&mut small, 1, &name), both);
-    guests[1].say(&mut small, 0, &command(7, "unsubscribe"));
+    peers[1].say(&mut small, 0, &command(7, "unsubscribe"));
     settle(&mut small);
     assert_eq!(present(&mut small, 1, &name), clients[..1]);
     // However often it was counted, it came once and went once.
     let told: Vec<String> =
-        guests[0].heard(&small).into_iter().filter(|line| line.contains(&clients[1])).collect();
+        peers[0].heard(&small).into_iter().filter(|line| line.contains(&clients[1])).collect();
     assert!(told.len() == 2 && told[0].contains("join") && told[1].contains("leave"), "{told:?}");
 }
 

@@ -29,7 +29,7 @@ const HANDSHAKES: usize = 3;
 const ACCEPTS: usize = 5;
 
 /// One shard in a world without faults.
-struct Stage {
+struct ShardScene {
     world: SharedWorld,
     shard: Shard<(SimNet, TestHandler)>,
     mailboxes: Arc<[Mailbox]>,
@@ -37,7 +37,7 @@ struct Stage {
     rng: Rng,
 }
 
-impl Stage {
+impl ShardScene {
     fn new(change: impl FnOnce(&mut Plan)) -> Self {
         Self::over(None, change)
     }
@@ -129,83 +129,83 @@ impl Stage {
 
 #[test]
 fn the_live_are_served_in_every_turn_whoever_comes() {
-    let mut stage = Stage::new(|_| {});
-    let live: Vec<LinkId> = (0..4).map(|_| stage.live()).collect();
-    let crowd: Vec<LinkId> = (0..CROWD).map(|_| stage.newcomer()).collect();
+    let mut scene = ShardScene::new(|_| {});
+    let live: Vec<LinkId> = (0..4).map(|_| scene.live()).collect();
+    let crowd: Vec<LinkId> = (0..CROWD).map(|_| scene.newcomer()).collect();
     let mut turns = 0;
     let mut answered = Vec::new();
     while answered.len() < CROWD {
         turns += 1;
         assert!(turns <= 2 * CROWD, "the crowd does not get in");
-        let before = (stage.counts().handshakes.value(), stage.counts().accepts.value());
+        let before = (scene.counts().handshakes.value(), scene.counts().accepts.value());
         for (n, &link) in live.iter().enumerate() {
-            stage.say(link, &format!("{turns}:{n}"));
+            scene.say(link, &format!("{turns}:{n}"));
         }
-        stage.turn();
+        scene.turn();
         for (n, &link) in live.iter().enumerate() {
-            let mut bytes = stage.heard(link);
+            let mut bytes = scene.heard(link);
             let frame = wire::take_frame(&mut bytes).unwrap_or_else(|| panic!("turn {turns}: {n} waits"));
             assert_eq!(frame.payload, format!("{turns}:{n}").into_bytes());
         }
-        assert!(stage.counts().handshakes.value() - before.0 <= HANDSHAKES as u64);
-        assert!(stage.counts().accepts.value() - before.1 <= ACCEPTS as u64);
+        assert!(scene.counts().handshakes.value() - before.0 <= HANDSHAKES as u64);
+        assert!(scene.counts().accepts.value() - before.1 <= ACCEPTS as u64);
         let here: Vec<LinkId> =
-            crowd.iter().copied().filter(|&link| stage.heard(link).starts_with(b"HTTP/1.1 101 ")).collect();
+            crowd.iter().copied().filter(|&link| scene.heard(link).starts_with(b"HTTP/1.1 101 ")).collect();
         answered.extend(here);
     }
-    assert!(stage.counts().newcomer_waits.value() > 0);
+    assert!(scene.counts().newcomer_waits.value() > 0);
     // More come in than are served, and the newest go first: so the last of all is one of the first.
     let last = answered[CROWD - 1];
     let place = crowd.iter().position(|&link| link == last).unwrap();
     assert!(place < 2 * ACCEPTS, "the last is number {place}");
-    (0..5).for_each(|_| stage.turn());
-    assert_eq!(stage.counts().half_open.value(), 0);
+    (0..5).for_each(|_| scene.turn());
+    assert_eq!(scene.counts().half_open.value(), 0);
 }
 
 #[test]
 fn on_a_quiet_server_a_newcomer_waits_for_nothing() {
-    let mut stage = Stage::new(|_| {});
-    let link = stage.newcomer();
-    stage.turn();
-    assert_eq!(stage.counts().accepts.value(), 1);
-    stage.turn();
-    assert!(stage.heard(link).starts_with(b"HTTP/1.1 101 "), "answered in the turn that told of its request");
-    assert_eq!(stage.counts().newcomer_waits.value(), 0);
+    let mut scene = ShardScene::new(|_| {});
+    let link = scene.newcomer();
+    scene.turn();
+    assert_eq!(scene.counts().accepts.value(), 1);
+    scene.turn();
+    assert!(scene.heard(link).starts_with(b"HTTP/1.1 101 "), "answered in the turn that told of its request");
+    assert_eq!(scene.counts().newcomer_waits.value(), 0);
 }
 
 #[test]
 fn beyond_the_bound_of_half_open_ones_a_newcomer_is_told_to_come_back() {
-    let mut stage = Stage::new(|plan| plan.config.limits.half_open_max = 2);
-    let silent: Vec<LinkId> = (0..2).map(|_| stage.world.borrow_mut().connect().unwrap()).collect();
-    stage.turn();
+    let mut scene = ShardScene::new(|plan| plan.config.limits.half_open_max = 2);
+    let silent: Vec<LinkId> = (0..2).map(|_| scene.world.borrow_mut().connect().unwrap()).collect();
+    scene.turn();
     let mut waits = Vec::new();
     for _ in 0..20 {
-        let refused = stage.newcomer();
-        (0..3).for_each(|_| stage.turn());
-        let answer = String::from_utf8(stage.heard(refused)).unwrap();
+        let refused = scene.newcomer();
+        (0..3).for_each(|_| scene.turn());
+        let answer = String::from_utf8(scene.heard(refused)).unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         let wait = answer.split("Retry-After: ").nth(1).unwrap().split("\r\n").next().unwrap();
         waits.push(wait.parse::<u64>().unwrap());
         // The connection ends in order, and the client's bytes were read: there is no reset.
-        let end = stage.world.borrow_mut().receive(refused, usize::MAX, &mut Vec::new());
+        let end = scene.world.borrow_mut().receive(refused, usize::MAX, &mut Vec::new());
         assert_eq!(end, Received::End);
-        stage.world.borrow_mut().leave(refused);
+        scene.world.borrow_mut().leave(refused);
     }
     assert!(waits.iter().all(|wait| (1..=10).contains(wait)), "{waits:?}");
     let mut distinct = waits.clone();
     distinct.sort_unstable();
     distinct.dedup();
     assert!(distinct.len() > 3, "a time of its own for each: {waits:?}");
-    assert_eq!((stage.counts().refused_half_open.value(), stage.counts().half_open.value()), (20, 2));
+    assert_eq!((scene.counts().refused_half_open.value(), scene.counts().half_open.value()), (20, 2));
     // One of the silent leaves, and there is a place again.
-    stage.world.borrow_mut().leave(silent[0]);
-    stage.world.borrow_mut().carry(silent[0]);
-    (0..2).for_each(|_| stage.turn());
-    let link = stage.newcomer();
-    (0..3).for_each(|_| stage.turn());
-    assert!(stage.heard(link).starts_with(b"HTTP/1.1 101 "));
-    assert_eq!(stage.counts().stale_ids.value(), 0);
-    assert!(stage.counts().newcomer_waits.value() == 0 && stage.counts().accepts.value() > 0);
+    scene.world.borrow_mut().leave(silent[0]);
+    scene.world.borrow_mut().carry(silent[0]);
+    (0..2).for_each(|_| scene.turn());
+    let link = scene.newcomer();
+    (0..3).for_each(|_| scene.turn());
+    assert!(scene.heard(link).starts_with(b"HTTP/1.1 101 "));
+    assert_eq!(scene.counts().stale_ids.value(), 0);
+    assert!(scene.counts().newcomer_waits.value() == 0 && scene.counts().accepts.value() > 0);
 }
 
 /// The TLS setup of a shard.
@@ -217,48 +217,49 @@ fn certified() -> Option<Arc<rustls::ServerConfig>> {
 fn who_has_said_nothing_yet_when_a_drain_begins_costs_no_key_exchange() {
     let slowly =
         |plan: &mut Plan| (plan.config.timeouts.drain_ms, plan.config.timeouts.drain_delay_ms) = (60_000, 0);
-    let mut stage = Stage::over(certified(), slowly);
+    let mut scene = ShardScene::over(certified(), slowly);
     // A drain closes one at once: the other is to be the one.
-    let others = [(); 2].map(|()| stage.world.borrow_mut().connect().unwrap());
+    let others = [(); 2].map(|()| scene.world.borrow_mut().connect().unwrap());
     let link = others[1];
-    stage.turn();
-    assert_eq!((stage.counts().half_open.value(), stage.counts().refused_unavailable.value()), (2, 0));
-    stage.mailboxes[0].put(&mut vec![Letter::Drain]);
-    stage.turn();
-    assert!(!stage.world.borrow().links[link].is_dropped);
+    scene.turn();
+    assert_eq!((scene.counts().half_open.value(), scene.counts().refused_unavailable.value()), (2, 0));
+    scene.mailboxes[0].put(&mut vec![Letter::Drain]);
+    scene.turn();
+    assert!(!scene.world.borrow().links[link].is_dropped);
     // The head of a record that has more to come.
-    stage.world.borrow_mut().send(link, &[22, 3, 1, 2, 0, 1, 0, 1, 252]);
-    assert!(stage.world.borrow_mut().carry(link));
-    (0..3).for_each(|_| stage.turn());
-    assert!(stage.world.borrow().links[link].is_dropped && stage.heard(link).is_empty());
-    assert_eq!((stage.counts().half_open.value(), stage.counts().refused_unavailable.value()), (0, 1));
+    scene.world.borrow_mut().send(link, &[22, 3, 1, 2, 0, 1, 0, 1, 252]);
+    assert!(scene.world.borrow_mut().carry(link));
+    (0..3).for_each(|_| scene.turn());
+    assert!(scene.world.borrow().links[link].is_dropped && scene.heard(link).is_empty());
+    assert_eq!((scene.counts().half_open.value(), scene.counts().refused_unavailable.value()), (0, 1));
 }
 
 #[test]
 fn beyond_the_rate_of_handshakes_who_begins_one_is_closed_unheard() {
-    let mut stage = Stage::over(certified(), |plan| plan.config.limits.tls_handshakes_per_second_max = 2);
-    let begin = |stage: &mut Stage| {
-        let link = stage.world.borrow_mut().connect().unwrap();
-        stage.turn();
-        stage.world.borrow_mut().send(link, &[22, 3, 1, 2, 0, 1, 0, 1, 252]);
-        assert!(stage.world.borrow_mut().carry(link));
-        (0..3).for_each(|_| stage.turn());
-        stage.world.borrow().links[link].is_dropped
+    let mut scene =
+        ShardScene::over(certified(), |plan| plan.config.limits.tls_handshakes_per_second_max = 2);
+    let begin = |scene: &mut ShardScene| {
+        let link = scene.world.borrow_mut().connect().unwrap();
+        scene.turn();
+        scene.world.borrow_mut().send(link, &[22, 3, 1, 2, 0, 1, 0, 1, 252]);
+        assert!(scene.world.borrow_mut().carry(link));
+        (0..3).for_each(|_| scene.turn());
+        scene.world.borrow().links[link].is_dropped
     };
-    assert_eq!([0; 4].map(|_| begin(&mut stage)), [false, false, true, true]);
-    assert_eq!((stage.counts().refused_handshake_rate.value(), stage.counts().half_open.value()), (2, 2));
-    stage.world.borrow_mut().now_us += 500_000;
-    assert_eq!([0; 2].map(|_| begin(&mut stage)), [false, true], "one came back");
+    assert_eq!([0; 4].map(|_| begin(&mut scene)), [false, false, true, true]);
+    assert_eq!((scene.counts().refused_handshake_rate.value(), scene.counts().half_open.value()), (2, 2));
+    scene.world.borrow_mut().now_us += 500_000;
+    assert_eq!([0; 2].map(|_| begin(&mut scene)), [false, true], "one came back");
 }
 
 #[test]
 fn beyond_the_rate_a_newcomer_waits_for_a_time_and_not_for_ever() {
-    let mut stage = Stage::new(|plan| plan.config.limits.accepts_per_second_max = 2);
+    let mut scene = ShardScene::new(|plan| plan.config.limits.accepts_per_second_max = 2);
     let mut ask = |later_us: u64| {
-        stage.world.borrow_mut().now_us += later_us;
-        let link = stage.newcomer();
-        (0..3).for_each(|_| stage.turn());
-        String::from_utf8(stage.heard(link)).unwrap()[9..12].to_owned()
+        scene.world.borrow_mut().now_us += later_us;
+        let link = scene.newcomer();
+        (0..3).for_each(|_| scene.turn());
+        String::from_utf8(scene.heard(link)).unwrap()[9..12].to_owned()
     };
     // Two at once, then two per second, and after a long pause two at once again.
     let answers = [0, 0, 0, 400_000, 100_000, 0, 490_000, 10_000, 5_000_000, 0, 0].map(&mut ask);
@@ -266,40 +267,40 @@ fn beyond_the_rate_a_newcomer_waits_for_a_time_and_not_for_ever() {
         answers.each_ref().map(String::as_str),
         ["101", "101", "503", "503", "101", "503", "503", "101", "101", "101", "503"]
     );
-    assert_eq!(stage.counts().refused_node_rate.value(), 5);
+    assert_eq!(scene.counts().refused_node_rate.value(), 5);
 }
 
 #[test]
 fn whoever_goes_makes_room_for_another() {
-    let mut stage = Stage::new(|plan| plan.config.limits.connections_max = 2);
+    let mut scene = ShardScene::new(|plan| plan.config.limits.connections_max = 2);
     for _ in 0..20 {
-        let inside = [stage.live(), stage.live()];
-        let refused = stage.newcomer();
-        (0..3).for_each(|_| stage.turn());
-        assert!(stage.heard(refused).starts_with(b"HTTP/1.1 503 "));
+        let inside = [scene.live(), scene.live()];
+        let refused = scene.newcomer();
+        (0..3).for_each(|_| scene.turn());
+        assert!(scene.heard(refused).starts_with(b"HTTP/1.1 503 "));
         for link in inside.into_iter().chain([refused]) {
-            stage.world.borrow_mut().leave(link);
-            stage.world.borrow_mut().carry(link);
+            scene.world.borrow_mut().leave(link);
+            scene.world.borrow_mut().carry(link);
         }
-        (0..3).for_each(|_| stage.turn());
+        (0..3).for_each(|_| scene.turn());
     }
-    assert_eq!((stage.counts().refused_unavailable.value(), stage.counts().connections.value()), (20, 0));
+    assert_eq!((scene.counts().refused_unavailable.value(), scene.counts().connections.value()), (20, 0));
 }
 
 #[test]
 fn over_tls_a_newcomer_is_shed_before_the_key_exchange() {
-    let mut stage = Stage::over(certified(), |plan| plan.config.limits.half_open_max = 1);
-    let silent = stage.world.borrow_mut().connect().unwrap();
-    stage.turn();
-    assert_eq!((stage.counts().half_open.value(), stage.counts().tls_links.value()), (1, 1));
-    let refused = stage.world.borrow_mut().connect().unwrap();
-    stage.turn();
-    assert_eq!(stage.counts().refused_half_open.value(), 1);
-    assert!(stage.world.borrow().links[refused].is_dropped && !stage.world.borrow().links[silent].is_dropped);
-    assert!(stage.heard(refused).is_empty(), "not a byte for it");
-    assert_eq!((stage.counts().connections.value(), stage.counts().tls_links.value()), (1, 1));
-    stage.world.borrow_mut().leave(silent);
-    stage.world.borrow_mut().carry(silent);
-    (0..3).for_each(|_| stage.turn());
-    assert_eq!((stage.counts().half_open.value(), stage.counts().tls_links.value()), (0, 0));
+    let mut scene = ShardScene::over(certified(), |plan| plan.config.limits.half_open_max = 1);
+    let silent = scene.world.borrow_mut().connect().unwrap();
+    scene.turn();
+    assert_eq!((scene.counts().half_open.value(), scene.counts().tls_links.value()), (1, 1));
+    let refused = scene.world.borrow_mut().connect().unwrap();
+    scene.turn();
+    assert_eq!(scene.counts().refused_half_open.value(), 1);
+    assert!(scene.world.borrow().links[refused].is_dropped && !scene.world.borrow().links[silent].is_dropped);
+    assert!(scene.heard(refused).is_empty(), "not a byte for it");
+    assert_eq!((scene.counts().connections.value(), scene.counts().tls_links.value()), (1, 1));
+    scene.world.borrow_mut().leave(silent);
+    scene.world.borrow_mut().carry(silent);
+    (0..3).for_each(|_| scene.turn());
+    assert_eq!((scene.counts().half_open.value(), scene.counts().tls_links.value()), (0, 0));
 }

@@ -40,7 +40,7 @@ pub(crate) type Place = (String, u64);
 
 /// A subscription as its client sees it, once everything has settled.
 #[derive(Debug)]
-pub(crate) struct Held<'a> {
+pub(crate) struct HeldSubscription<'a> {
     pub(crate) client: &'a str,
     pub(crate) channel: u32,
     pub(crate) place: &'a Place,
@@ -171,7 +171,7 @@ impl Streams {
     }
 
     /// Checks all subscriptions to channels with history against each other and against the publications.
-    pub(crate) fn check_settled(&mut self, plan: &Plan, held: &[Held<'_>], hears_all: bool) {
+    pub(crate) fn check_settled(&mut self, plan: &Plan, held: &[HeldSubscription<'_>], hears_all: bool) {
         for ((channel, epoch), stream) in &self.placed {
             let ids: BTreeSet<_> = stream.values().map(|(id, _)| id).collect();
             assert_eq!(ids.len(), stream.len(), "a publication stands twice in {channel} {epoch}");
@@ -209,7 +209,7 @@ impl Streams {
 }
 
 /// Checks the joins and leaves that a client received.
-fn check_told(one: &Held<'_>, held: &[Held<'_>]) {
+fn check_told(one: &HeldSubscription<'_>, held: &[HeldSubscription<'_>]) {
     let others = || held.iter().filter(|other| other.channel == one.channel);
     for other in others().filter(|other| other.client != one.client && other.came > one.began) {
         let told = one.told.get(other.client);

@@ -66,7 +66,7 @@ fn publish(channel: &str, number: u32) -> String {
 }
 
 /// A client, its sent commands, and its received replies.
-struct Speaker {
+struct RecordedClient {
     link: LinkId,
     arrived: Vec<u8>,
     said: Vec<String>,
@@ -80,7 +80,7 @@ struct Speaker {
 struct Scene {
     small: Small,
     outside: Arc<Slow>,
-    speakers: Vec<Speaker>,
+    speakers: Vec<RecordedClient>,
     concurrency: usize,
     rng: Rng,
 }
@@ -131,7 +131,15 @@ impl Scene {
             scene.small.receive(link, usize::MAX, &mut arrived);
             assert_eq!(wire::take_response(&mut arrived), Some(101));
             let (said, heard, replies, publications) = Default::default();
-            scene.speakers.push(Speaker { link, arrived, said, heard, replies, publications, closed: false });
+            scene.speakers.push(RecordedClient {
+                link,
+                arrived,
+                said,
+                heard,
+                replies,
+                publications,
+                closed: false,
+            });
             scene.say(scene.speakers.len() - 1, &[r#""connect":{"token":"x"}"#.to_owned()]);
         }
         scene
@@ -216,7 +224,7 @@ impl Scene {
     }
 }
 
-impl Speaker {
+impl RecordedClient {
     fn hear(&mut self, small: &Small) {
         small.receive(self.link, usize::MAX, &mut self.arrived);
         while let Some(frame) = wire::take_frame(&mut self.arrived) {

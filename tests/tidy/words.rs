@@ -1,7 +1,8 @@
-//! Names of types: within one module under `src/` a name stands for one thing.
+//! Names of types: within one module under `src/`, and within the simulator, a name stands for one thing.
 //!
 //! The invariant: a public type name in two files of a module is found, unless it is in [`TWICE`] with its reason;
-//! and an unneeded row of [`TWICE`] is found, too. Types of tests do not count.
+//! and an unneeded row of [`TWICE`] is found, too. Types of in-file tests do not count; of the simulator those do that
+//! no other file sees, because its files are read together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,9 @@ pub(crate) const TWICE: &[(&str, &str, &str)] = &[
     ("session", "Form", "of what a Centrifuge session delivers, and of what a raw one does"),
 ];
 
+/// Folder of the simulator.
+const SIMULATOR: &str = "tests/sim/";
+
 /// The types of each module, with the files that declare them.
 #[derive(Debug, Default)]
 pub(crate) struct Types(BTreeMap<(String, String), BTreeSet<String>>);
@@ -24,21 +28,25 @@ pub(crate) struct Types(BTreeMap<(String, String), BTreeSet<String>>);
 impl Types {
     /// Adds the types that the file at `path`, relative to the crate's root, shows to others.
     pub(crate) fn add(&mut self, path: &str, text: &str) {
-        let Some(file) = path.strip_prefix("src/").filter(|file| !file.starts_with("bin/")) else { return };
-        if file.ends_with("/tests.rs") || file.contains("/tests/") {
-            return;
-        }
-        let module = file.split(['/', '.']).next().unwrap_or(file);
+        let library = path.strip_prefix("src/").filter(|file| !file.starts_with("bin/"));
+        let library = library.filter(|file| !file.ends_with("/tests.rs") && !file.contains("/tests/"));
+        let module = match library {
+            Some(file) => file.split(['/', '.']).next().unwrap_or(file),
+            None if path.starts_with(SIMULATOR) => SIMULATOR,
+            None => return,
+        };
         let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
         let mut is_shown = false;
         let words: Vec<&str> = tokens(code).iter().map(|token| token.text).collect();
         for pair in words.windows(2) {
-            match pair {
-                ["struct" | "enum" | "trait" | "type", name] if is_shown => {
-                    let place = (module.to_owned(), (*name).to_owned());
-                    self.0.entry(place).or_default().insert(path.to_owned());
-                }
-                _ => {}
+            let counts = match pair {
+                ["struct" | "enum" | "trait", _] => is_shown || module == SIMULATOR,
+                ["type", _] => is_shown,
+                _ => false,
+            };
+            if counts {
+                let place = (module.to_owned(), pair[1].to_owned());
+                self.0.entry(place).or_default().insert(path.to_owned());
             }
             // `pub(in crate::shard) struct`: the text in brackets belongs to `pub`.
             is_shown = match pair[0] {

@@ -27,17 +27,17 @@ pub(super) const MANNERS: &[u8] = b"crhunqs2l";
 /// Raw endpoints: `/echo`, and `/clock`, which sends the time often and at length to each client that has sent
 /// something.
 #[derive(Debug)]
-pub(super) struct TestHandler {
+pub(super) struct HostileHandler {
     inside: Arc<AtomicI64>,
 }
 
-impl TestHandler {
+impl HostileHandler {
     pub(super) fn new(inside: &Arc<AtomicI64>) -> Self {
         Self { inside: Arc::clone(inside) }
     }
 }
 
-impl Handler for TestHandler {
+impl Handler for HostileHandler {
     type State = bool;
 
     fn serves(&self, path: &str) -> bool {

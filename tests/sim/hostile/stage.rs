@@ -29,8 +29,8 @@ use super::super::harness::wire::{self, TEXT};
 use super::super::harness::world::{LinkId, World, fingerprint};
 use super::backend::Backend;
 use super::server::{
-    HEAD_BYTES_MAX, HISTORY_BYTES_MAX, MANNERS, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, QUEUED_BYTES_MAX,
-    TestHandler, config, renewed,
+    HEAD_BYTES_MAX, HISTORY_BYTES_MAX, HostileHandler, MANNERS, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX,
+    QUEUED_BYTES_MAX, config, renewed,
 };
 use super::{one_of, words};
 
@@ -52,7 +52,7 @@ pub(super) enum Timing {
 /// Shards, the world that they are simulated over, their accounts, and the innocent client.
 pub(super) struct Stage {
     world: Rc<RefCell<World>>,
-    shards: Vec<Shard<(SimNet, TestHandler)>>,
+    shards: Vec<Shard<(SimNet, HostileHandler)>>,
     mailboxes: Arc<[Mailbox]>,
     counters: Arc<[Arc<Counters>]>,
     budget: Budget,
@@ -116,10 +116,10 @@ impl Stage {
         stage
     }
 
-    fn shard(&self, shard: u16) -> Shard<(SimNet, TestHandler)> {
+    fn shard(&self, shard: u16) -> Shard<(SimNet, HostileHandler)> {
         let parts = Parts {
             net: SimNet { world: Rc::clone(&self.world), shard: usize::from(shard) },
-            handler: TestHandler::new(&self.inside),
+            handler: HostileHandler::new(&self.inside),
             shard,
             mailboxes: Arc::clone(&self.mailboxes),
             counters: Arc::clone(&self.counters),

@@ -64,7 +64,7 @@ pub(super) struct Story {
 
 /// The phase of the channel's subscription, or of the whole connection, when the order arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum Moment {
     /// A hook is asked about the subscription.
     Hook,
     /// A worker verifies its token.
@@ -80,10 +80,17 @@ pub(super) enum Phase {
     Behind,
 }
 
-pub(super) const PHASES: [Phase; 7] =
-    [Phase::Hook, Phase::Worker, Phase::Home, Phase::Active, Phase::Counted, Phase::Entered, Phase::Behind];
+pub(super) const MOMENTS: [Moment; 7] = [
+    Moment::Hook,
+    Moment::Worker,
+    Moment::Home,
+    Moment::Active,
+    Moment::Counted,
+    Moment::Entered,
+    Moment::Behind,
+];
 
-impl Phase {
+impl Moment {
     pub(super) fn is_of_connect(self) -> bool {
         matches!(self, Self::Counted | Self::Entered | Self::Behind)
     }
@@ -140,25 +147,25 @@ impl Story {
     }
 
     /// Brings the subscription into this phase.
-    pub(super) fn at(phase: Phase) -> Self {
-        if phase.is_of_connect() {
+    pub(super) fn at(moment: Moment) -> Self {
+        if moment.is_of_connect() {
             let mut story = Self::new();
             story.say(r#"{"id":1,"connect":{}}"#);
             let channels = vec![(story.channel.clone(), Grant::default())];
             let credentials = Credentials { channels, ..Credentials::default() };
-            match phase {
-                Phase::Behind => {
+            match moment {
+                Moment::Behind => {
                     let other = name_there("d");
                     story.say(&format!(r#"{{"id":2,"subscribe":{{"channel":"{other}"}}}}"#));
                     story.channel = other;
                     story.let_in(credentials);
                 }
-                Phase::Entered => {
+                Moment::Entered => {
                     story.let_in(credentials);
                     story.small.turn(THERE);
                     story.small.turn(HERE);
                 }
-                Phase::Counted | Phase::Hook | Phase::Worker | Phase::Home | Phase::Active => {
+                Moment::Counted | Moment::Hook | Moment::Worker | Moment::Home | Moment::Active => {
                     story.let_in(credentials);
                 }
             }
@@ -167,13 +174,13 @@ impl Story {
         }
         let mut story = Self::connected(Credentials::default());
         let mut token = "";
-        match phase {
-            Phase::Hook => story.channel = name_there("hooked:c"),
-            Phase::Worker => token = r#","token":"x""#,
-            Phase::Home | Phase::Active | Phase::Counted | Phase::Entered | Phase::Behind => {}
+        match moment {
+            Moment::Hook => story.channel = name_there("hooked:c"),
+            Moment::Worker => token = r#","token":"x""#,
+            Moment::Home | Moment::Active | Moment::Counted | Moment::Entered | Moment::Behind => {}
         }
         story.say(&format!(r#"{{"id":2,"subscribe":{{"channel":"{}"{token}}}}}"#, story.channel));
-        if phase == Phase::Active {
+        if moment == Moment::Active {
             story.settle();
             assert_eq!(story.heard(), [r#"{"id":2,"subscribe":{}}"#]);
         } else {

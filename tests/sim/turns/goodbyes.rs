@@ -24,7 +24,7 @@ impl Scene {
     }
 
     pub(super) fn say_goodbye(&mut self, at: usize, goodbye: Goodbye) {
-        let Speaker { link, .. } = self.speakers[at];
+        let RecordedClient { link, .. } = self.speakers[at];
         self.speakers[at].hear(&self.small);
         match goodbye {
             Goodbye::Close => {
