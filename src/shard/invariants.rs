@@ -48,7 +48,7 @@ impl<W: World> Shard<W> {
         carry.check_account();
         channels.local.check_invariants();
         assert!(carry.ended.is_empty(), "who has ended is gone from everywhere");
-        assert!(carry.wire.is_empty() && carry.wire_waits.is_none(), "no record waits beyond its turn");
+        assert!(carry.records.is_empty() && carry.records_wait.is_none(), "no record waits beyond its turn");
         assert!(
             carry.actions.is_empty() && carry.out.is_empty() && carry.apart.is_empty(),
             "nothing of a connection waits beyond its turn"
@@ -73,7 +73,7 @@ impl<W: World> Shard<W> {
         let is_out = |conn: &Conn<W::Socket, W::State>| conn.session.waits_for() == Some(Wait::Answer);
         let carry = &self.door.clients.channels.carry;
         let waiting = carry.conns.iter().filter(|(_, conn)| is_out(conn)).count();
-        let out = carry.counter.out();
+        let out = carry.forwarding.out();
         assert!(waiting <= out, "{waiting} wait for answers, and {out} requests are out");
         assert_eq!(carry.counters.forwarded_out.value(), out as u64, "requests that are out are counted");
     }

@@ -255,11 +255,6 @@ impl<W: World> Shard<W> {
             |conn: &Conn<W::Socket, W::State>| conn.client.as_ref().is_some_and(|client| client.is_counted);
         (clients.users.len(), carry.conns.iter().filter(|(_, conn)| is_counted(conn)).count())
     }
-
-    /// The network of a shard that is driven by hand.
-    pub fn net_mut(&mut self) -> &mut W::Net {
-        &mut self.carry().net
-    }
 }
 
 impl<W: World> Drop for Shard<W> {

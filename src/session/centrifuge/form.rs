@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::views;
+use super::publications;
 use crate::hub::choice::Choice;
 use crate::hub::{Item, Publication};
-use crate::proto::centrifuge as wire;
+use crate::proto::centrifuge as protocol;
 use crate::proto::centrifuge::message::{self, ChannelRef, Data, Encoding, Push};
 use crate::proto::fossil;
 use crate::proto::ws::{Deflate, Press};
@@ -62,7 +62,7 @@ impl Form {
                 false => ChannelRef::Name(item.channel()),
             };
             let mut put = |push: &Push<'_>| {
-                wire::put_push(&mut out, start, encoding, is_uni, channel, push);
+                protocol::put_push(&mut out, start, encoding, is_uni, channel, push);
                 // Clients without a library treat an event, or a frame, as one push.
                 if is_uni || out.len() - start > JOINED_BYTES_MAX {
                     self.seal(&mut out, start, press);
@@ -71,7 +71,7 @@ impl Form {
             };
             match item {
                 Item::Publication(publication) => {
-                    let whole = views::publication(publication, takes_deltas);
+                    let whole = publications::publication(publication, takes_deltas);
                     let delta = delta_to(publication, encoding, takes_deltas, has);
                     match &delta {
                         Some(bytes) => {
@@ -84,7 +84,7 @@ impl Form {
                 }
                 Item::Membership(membership) => {
                     for (is_join, info) in &membership.changes {
-                        let info = views::info(info);
+                        let info = publications::info(info);
                         put(&if *is_join { Push::Join(info) } else { Push::Leave(info) });
                     }
                 }
@@ -124,7 +124,7 @@ fn delta_to(
         return None;
     }
     let sent = |publication: &'_ Publication| match encoding {
-        Encoding::Json => wire::json_text(views::data(publication)).into_owned(),
+        Encoding::Json => protocol::json_text(publications::data(publication)).into_owned(),
         Encoding::Protobuf => publication.data.to_vec(),
     };
     let (before, after) = (sent(previous), sent(publication));

@@ -7,28 +7,28 @@
 mod commands;
 mod form;
 mod held;
+mod publications;
 mod pushes;
 mod replies;
-mod views;
 
 use std::borrow::Cow;
 
 pub use commands::WaitingCommand;
 pub use form::Form;
 pub use held::HeldHead;
+pub use publications::HistoryForm;
 pub(super) use replies::code_of;
-pub use views::HistoryForm;
 
 use super::pongs::Pongs;
 use super::raw::{Call, Handler, Outcome};
 use super::wire::{Framing, Transport, Wire};
 use super::{Action, CloseReason, Context, Deferred, Phase, Splice};
 use crate::base::payload::PayloadRef;
+use crate::proto::centrifuge as protocol;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{
     Answer, Apart, ChannelRef, Command, Connect, Encoding, Push, Request,
 };
-use crate::proto::centrifuge::{self as wire};
 use crate::proto::ws::{Decoder, Deflate, Event, frame};
 
 /// Data of the HTTP request that opened the connection, kept until the connect command is answered.
@@ -131,7 +131,7 @@ impl Centrifuge {
         let mut count = 0;
         let mut has_connect = false;
         let mut outcome = Ok(());
-        for command in wire::commands(self.wire.encoding, payload) {
+        for command in protocol::commands(self.wire.encoding, payload) {
             count += 1;
             has_connect |= matches!(&command, Ok(Command { request: Request::Connect(_), .. }));
             outcome = match command {
@@ -162,7 +162,7 @@ impl Centrifuge {
             return Ok(());
         }
         let connect =
-            wire::connect_request(self.wire.encoding, payload).map_err(|_| CloseReason::BadRequest)?;
+            protocol::connect_request(self.wire.encoding, payload).map_err(|_| CloseReason::BadRequest)?;
         self.identify(0, connect, cx);
         Ok(())
     }
@@ -225,7 +225,7 @@ impl Centrifuge {
             Request::Send { data } => {
                 handler.sent(&Call { client: cx.client, user: cx.user, method: "", data: &data });
             }
-            Request::Ping => wire::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Ping),
+            Request::Ping => protocol::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Ping),
             Request::Unknown => put_error(cx, start, self.wire.encoding, id, &Error::METHOD_NOT_FOUND),
             // An unsupported kind must not subscribe to the stream of the same name.
             Request::Subscribe(subscribe) if subscribe.kind != 0 => {
@@ -280,7 +280,7 @@ impl Centrifuge {
             match Outcome::of(handler, &call) {
                 Outcome::NotServed => {}
                 Outcome::Result(result) => {
-                    return wire::put_answer(
+                    return protocol::put_answer(
                         cx.out,
                         start,
                         self.wire.encoding,
@@ -290,7 +290,7 @@ impl Centrifuge {
                 }
                 Outcome::Error { code, message } => {
                     cx.count_error(code);
-                    return wire::put_error(cx.out, start, self.wire.encoding, id, code, &message, false);
+                    return protocol::put_error(cx.out, start, self.wire.encoding, id, code, &message, false);
                 }
             }
         }
@@ -365,7 +365,7 @@ impl Centrifuge {
             return frame::put_ping(out);
         }
         let start = out.len();
-        out.extend_from_slice(wire::ping(self.wire.encoding));
+        out.extend_from_slice(protocol::ping(self.wire.encoding));
         self.wire.seal_plain(out, start);
     }
 
@@ -386,7 +386,14 @@ impl Centrifuge {
         let start = out.len();
         let reconnect = Disconnect { code, reason: "" }.reconnects();
         let push = Push::Disconnect { code, reason, reconnect };
-        wire::put_push(out, start, self.wire.encoding, self.wire.transport.is_uni(), ChannelRef::None, &push);
+        protocol::put_push(
+            out,
+            start,
+            self.wire.encoding,
+            self.wire.transport.is_uni(),
+            ChannelRef::None,
+            &push,
+        );
         self.wire.seal_plain(out, start);
     }
 
@@ -422,7 +429,7 @@ fn put_apart(apart: &Apart, cx: &mut Context<'_>) {
 
 fn put_error(cx: &mut Context<'_>, start: usize, encoding: Encoding, id: u32, error: &Error) {
     cx.count_error(error.code);
-    wire::put_error(cx.out, start, encoding, id, error.code, error.message, error.temporary);
+    protocol::put_error(cx.out, start, encoding, id, error.code, error.message, error.temporary);
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Pushes of the protocol, with its codes.
 
-use super::{Centrifuge, put_apart, replies, views};
+use super::{Centrifuge, publications, put_apart, replies};
 use crate::hub::words::{Ended, News};
-use crate::proto::centrifuge as wire;
+use crate::proto::centrifuge as protocol;
 use crate::proto::centrifuge::codes::Unsubscribed;
 use crate::proto::centrifuge::message::{ChannelRef, Push};
 use crate::session::Context;
@@ -33,10 +33,10 @@ impl Centrifuge {
                 self.push(ChannelRef::Name(&publication.channel), &push, cx);
             }
             News::Came { channel, info } => {
-                self.push(ChannelRef::Name(channel), &Push::Join(views::info(info)), cx);
+                self.push(ChannelRef::Name(channel), &Push::Join(publications::info(info)), cx);
             }
             News::Went { channel, info } => {
-                self.push(ChannelRef::Name(channel), &Push::Leave(views::info(info)), cx);
+                self.push(ChannelRef::Name(channel), &Push::Leave(publications::info(info)), cx);
             }
             News::Ended { channel, why } => {
                 let (code, reason) = code_of(why);
@@ -52,7 +52,7 @@ impl Centrifuge {
 
     pub(super) fn push(&self, channel: ChannelRef<'_>, push: &Push<'_>, cx: &mut Context<'_>) {
         let (start, first) = (cx.out.len(), cx.apart.len());
-        wire::put_push(cx.out, start, self.wire.encoding, self.wire.transport.is_uni(), channel, push);
+        protocol::put_push(cx.out, start, self.wire.encoding, self.wire.transport.is_uni(), channel, push);
         push.each_apart(|apart| put_apart(apart, cx));
         self.sent(start, first, cx);
     }

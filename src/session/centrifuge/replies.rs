@@ -1,9 +1,9 @@
 //! Replies of the protocol, with its codes.
 
-use super::{Centrifuge, put_apart, views};
+use super::{Centrifuge, publications, put_apart};
 use crate::base::slots::Key;
 use crate::hub::words::{Denied, Entered, Identified, Reply};
-use crate::proto::centrifuge as wire;
+use crate::proto::centrifuge as protocol;
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::{
     Answer, ChannelRef, ConnectResult, Publication, Push, SubscribeResult,
@@ -76,7 +76,7 @@ impl Centrifuge {
             Reply::Left => self.put_answer(id, &Answer::Unsubscribe, cx),
             Reply::Published => self.put_answer(id, &Answer::Publish, cx),
             Reply::Presence(members) => {
-                let members: Vec<_> = members.iter().map(|info| views::info(info)).collect();
+                let members: Vec<_> = members.iter().map(|info| publications::info(info)).collect();
                 self.put_answer(id, &Answer::Presence(&members), cx);
             }
             &Reply::PresenceStats { client_count, user_count } => {
@@ -164,7 +164,7 @@ impl Centrifuge {
             return;
         }
         let (start, first) = (cx.out.len(), cx.apart.len());
-        wire::put_answer(cx.out, start, self.wire.encoding, id, answer);
+        protocol::put_answer(cx.out, start, self.wire.encoding, id, answer);
         answer.each_apart(|apart| put_apart(apart, cx));
         self.sent(start, first, cx);
     }
@@ -183,7 +183,7 @@ impl Centrifuge {
         }
         cx.count_error(code);
         let start = cx.out.len();
-        wire::put_error(cx.out, start, self.wire.encoding, id, code, message, temporary);
+        protocol::put_error(cx.out, start, self.wire.encoding, id, code, message, temporary);
         self.sent(start, cx.apart.len(), cx);
     }
 }

@@ -35,7 +35,7 @@ const WRONG_KEY_MS: u64 = 1000;
 
 /// The shard's side of the desk.
 #[derive(Debug)]
-pub(in crate::shard) struct Counter {
+pub(in crate::shard) struct Forwarding {
     desk: Arc<dyn Desk>,
     gathered: Vec<Handed>,
     trusted_out: usize,
@@ -47,7 +47,7 @@ pub(in crate::shard) struct Counter {
     wrong_keys_unnamed: HashMap<u16, Bucket>,
 }
 
-impl Counter {
+impl Forwarding {
     pub(in crate::shard) fn new(desk: Arc<dyn Desk>) -> Self {
         let (gathered, wrong_keys, wrong_keys_unnamed) = Default::default();
         Self { desk, gathered, trusted_out: 0, open_out: 0, has_told: false, wrong_keys, wrong_keys_unnamed }
@@ -102,7 +102,7 @@ impl<W: World> Carry<W> {
         let window = if request.is_trusted { Window::Trusted } else { Window::Open };
         let out_max = if request.is_trusted { self.settings.endpoints.routes.requests_max } else { OPEN_MAX };
         let is_short = self.budget.is_exhausted();
-        let count = self.counter.count_of(window).filter(|out| **out < out_max && !is_short);
+        let count = self.forwarding.count_of(window).filter(|out| **out < out_max && !is_short);
         let Some(count) = count else {
             self.counters.forwarded_busy.add(1);
             let response = PlainResponse::busy(self.retry_after_s(key));
@@ -113,7 +113,7 @@ impl<W: World> Carry<W> {
         self.counters.forwarded_out.add(1);
         let body = Shared::new(mem::take(&mut request.body), &self.budget);
         let receipt = Receipt { shard: self.post.shard(), conn: key, window };
-        self.counter.gathered.push(Handed { receipt, request, body });
+        self.forwarding.gathered.push(Handed { receipt, request, body });
     }
 
     /// Leaves input after the request unread until the answer.
@@ -138,7 +138,7 @@ impl<W: World> Carry<W> {
         self.counters.wrong_keys.add(1);
         let now_ms = self.now_ms();
         let (address, listener) = (self.peer(key), self.listener(key));
-        if self.counter.admits_wrong_key(now_ms, address, listener) {
+        if self.forwarding.admits_wrong_key(now_ms, address, listener) {
             let shard = self.post.shard();
             let receipt = Receipt { shard, conn: key, window: Window::Nothing };
             return self.post.send(shard, Letter::Served { receipt, response: None });
@@ -149,7 +149,7 @@ impl<W: World> Carry<W> {
 
     /// Records that an answer has come back.
     pub(in crate::shard) fn comes_back(&mut self, receipt: Receipt) {
-        if let Some(count) = self.counter.count_of(receipt.window) {
+        if let Some(count) = self.forwarding.count_of(receipt.window) {
             *count -= 1;
             self.counters.forwarded_out.sub(1);
         }

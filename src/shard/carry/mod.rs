@@ -45,7 +45,7 @@ use crate::tls::Schedules;
 use account::Account;
 use close::Ended;
 use conn::Conn;
-use desk::Counter;
+use desk::Forwarding;
 use pressure::Pressure;
 use time::{Pinged, Wall};
 use unread::Newcomers;
@@ -59,7 +59,7 @@ pub(in crate::shard) struct Carry<W: World> {
     pub(in crate::shard) wheel: Wheel,
     pub(in crate::shard) post: Post,
     /// Requests that are answered outside.
-    pub(in crate::shard) counter: Counter,
+    pub(in crate::shard) forwarding: Forwarding,
     pub(in crate::shard) counters: Arc<Counters>,
     pub(in crate::shard) budget: Budget,
     pub(in crate::shard) pressure: Pressure,
@@ -87,9 +87,9 @@ pub(in crate::shard) struct Carry<W: World> {
     /// Compressor and decompressor for the current connection.
     pub(in crate::shard) press: Press,
     /// Records for the current connection.
-    pub(in crate::shard) wire: Vec<u8>,
-    /// The connection whose records in `wire` wait for further output.
-    pub(in crate::shard) wire_waits: Option<Key>,
+    pub(in crate::shard) records: Vec<u8>,
+    /// The connection whose records in `records` wait for further output.
+    pub(in crate::shard) records_wait: Option<Key>,
     /// Key schedules of recently active connections.
     pub(in crate::shard) schedules: Schedules,
     /// Actions requested by the current session.
@@ -128,7 +128,7 @@ impl<W: World> Carry<W> {
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
             post: Post::new(shard, mailboxes),
-            counter: Counter::new(desk),
+            forwarding: Forwarding::new(desk),
             counters: Arc::clone(&counters[usize::from(shard)]),
             budget,
             pressure: Pressure::new(ledger),
@@ -147,8 +147,8 @@ impl<W: World> Carry<W> {
             out: Vec::new(),
             apart: Vec::new(),
             press: Press::new(options.compression),
-            wire: Vec::new(),
-            wire_waits: None,
+            records: Vec::new(),
+            records_wait: None,
             schedules: Schedules::default(),
             actions: Vec::new(),
             dirty: Vec::new(),
@@ -165,7 +165,7 @@ impl<W: World> Carry<W> {
     #[inline]
     pub(in crate::shard) fn end_turn(&mut self) {
         self.counters.letters_out.add(self.post.hand_over());
-        self.counter.hand_over();
+        self.forwarding.hand_over();
         self.counters.turns.add(1);
         self.counters.turn_us.record(self.net.now_us().saturating_sub(self.now_us));
     }

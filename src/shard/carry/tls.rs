@@ -22,7 +22,7 @@ const BATCH_BYTES_MAX: usize = 32 << 10;
 /// Maximum size of a batch for a connection that had no room before.
 const SLOW_BATCH_BYTES_MAX: usize = 16 << 10;
 /// Maximum capacity that the scratch buffer for records keeps.
-const WIRE_BYTES_KEPT: usize = 256 << 10;
+const RECORD_BYTES_KEPT: usize = 256 << 10;
 
 fn hot(schedules: &mut Schedules, key: Key) -> Hot<'_> {
     Hot { schedules, id: key.to_token() }
@@ -46,7 +46,7 @@ impl<W: World> Carry<W> {
         let conn = self.conns.entry_mut(key)?;
         let Some(tls) = conn.tls_mut() else { return Some(Arrived::Plain) };
         let was_fresh = tls.is_fresh();
-        let outcome = tls.receive(hot(&mut self.schedules, key), &mut self.input[..count], &mut self.wire);
+        let outcome = tls.receive(hot(&mut self.schedules, key), &mut self.input[..count], &mut self.records);
         match outcome {
             Ok(Received { plain, consumed, opened, is_end }) => {
                 let rest = &self.input[consumed..count];
@@ -79,7 +79,7 @@ impl<W: World> Carry<W> {
             self.count_held(key);
         } else {
             // A ticket and the answer to a request after it are sent together.
-            self.wire_waits = (!self.wire.is_empty()).then_some(key);
+            self.records_wait = (!self.records.is_empty()).then_some(key);
         }
     }
 
@@ -88,16 +88,16 @@ impl<W: World> Carry<W> {
         self.release_wire();
     }
 
-    /// Prepares sealing for `key`: waiting records of another connection in `wire` are written, its own stay.
+    /// Prepares sealing for `key`: waiting records of another connection in `records` are written, its own stay.
     fn claim_wire(&mut self, key: Key) {
-        if self.wire_waits.is_some_and(|owner| owner != key) {
+        if self.records_wait.is_some_and(|owner| owner != key) {
             self.release_wire();
         }
     }
 
     /// Writes records that waited for further output.
     fn release_wire(&mut self) {
-        if let Some(owner) = self.wire_waits.take() {
+        if let Some(owner) = self.records_wait.take() {
             self.write_wire(owner);
         }
     }
@@ -106,7 +106,7 @@ impl<W: World> Carry<W> {
     pub(in crate::shard) fn answer_goodbye(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
         if let Some(tls) = conn.tls_mut() {
-            tls.say_goodbye(hot(&mut self.schedules, key), &mut self.wire);
+            tls.say_goodbye(hot(&mut self.schedules, key), &mut self.records);
             self.write_wire(key);
         }
     }
@@ -136,7 +136,7 @@ impl<W: World> Carry<W> {
     pub(in crate::shard) fn write_sealed(&mut self, key: Key, bytes: &[u8]) {
         self.claim_wire(key);
         let Some(tls) = self.conns.entry_mut(key).and_then(|conn| conn.tls_mut()) else { return };
-        match tls.seal(hot(&mut self.schedules, key), iter::once(bytes), &mut self.wire) {
+        match tls.seal(hot(&mut self.schedules, key), iter::once(bytes), &mut self.records) {
             Ok(()) => {
                 self.write_wire(key);
             }
@@ -145,39 +145,39 @@ impl<W: World> Carry<W> {
     }
 
     fn cannot_seal(&mut self, key: Key, fault: &Fault) {
-        self.wire_waits = None;
-        self.wire.clear();
+        self.records_wait = None;
+        self.records.clear();
         let is_open = self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open);
         let is_worn = *fault == Fault::Worn && is_open;
         self.end(key, if is_worn { CloseReason::Worn } else { CloseReason::Transport });
     }
 
-    /// Writes the records in `wire`, after those that are queued.
+    /// Writes the records in `records`, after those that are queued.
     fn write_wire(&mut self, key: Key) {
-        self.wire_waits = None;
-        if self.wire.is_empty() {
+        self.records_wait = None;
+        if self.records.is_empty() {
             return;
         }
-        let Some(conn) = self.conns.entry_mut(key) else { return self.wire.clear() };
+        let Some(conn) = self.conns.entry_mut(key) else { return self.records.clear() };
         let mut written = 0;
         if !conn.outbox.as_ref().is_some_and(|outbox| outbox.has_sealed()) {
-            let result = self.net.write(&mut conn.socket, &self.wire);
+            let result = self.net.write(&mut conn.socket, &self.records);
             match self.written(key, result) {
                 Some(count) => written = count,
-                None => return self.wire.clear(),
+                None => return self.records.clear(),
             }
         }
-        if written < self.wire.len() {
-            self.keep_sealed(key, written..self.wire.len());
+        if written < self.records.len() {
+            self.keep_sealed(key, written..self.records.len());
             self.arm_writable(key);
             self.pause_reading_if_full(key);
         }
-        self.wire.clear();
-        self.wire.shrink_to(WIRE_BYTES_KEPT);
+        self.records.clear();
+        self.records.shrink_to(RECORD_BYTES_KEPT);
     }
 
     fn keep_sealed(&mut self, key: Key, rest: Range<usize>) {
-        let records = Shared::new(self.wire[rest].to_vec(), &self.budget);
+        let records = Shared::new(self.records[rest].to_vec(), &self.budget);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.outbox.is_none() {
             self.counters.outboxes.add(1);
@@ -216,7 +216,7 @@ impl<W: World> Carry<W> {
             left -= piece.len();
             (!piece.is_empty()).then_some(piece)
         });
-        if let Err(fault) = tls.seal(hot(&mut self.schedules, key), batch, &mut self.wire) {
+        if let Err(fault) = tls.seal(hot(&mut self.schedules, key), batch, &mut self.records) {
             self.cannot_seal(key, &fault);
             return None;
         }
@@ -236,7 +236,7 @@ impl<W: World> Carry<W> {
             return true;
         }
         let Some(tls) = conn.tls_mut() else { return true };
-        tls.say_goodbye(hot(&mut self.schedules, key), &mut self.wire);
+        tls.say_goodbye(hot(&mut self.schedules, key), &mut self.records);
         self.write_wire(key);
         self.conns.entry(key).is_some_and(|conn| conn.outbox.is_none())
     }

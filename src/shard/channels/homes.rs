@@ -154,7 +154,7 @@ impl<W: World> Channels<W> {
             }
             Waiter::Asker(Asker::Outside(reply)) => {
                 self.carry.post.answer_outside(reply, answer);
-                self.carry.counter.note_told();
+                self.carry.forwarding.note_told();
             }
         }
     }

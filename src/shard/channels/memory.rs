@@ -34,7 +34,7 @@ impl<W: World> Channels<W> {
         c.connection_bytes.set(live * one);
         c.vacant_bytes.set((places - live) * one);
         c.buffer_bytes
-            .set((self.carry.input.len() + self.carry.out.capacity() + self.carry.wire.capacity()) as u64);
+            .set((self.carry.input.len() + self.carry.out.capacity() + self.carry.records.capacity()) as u64);
         c.subscription_bytes.set((self.carry.account.subs_bytes + self.local.subscriber_bytes()) as u64);
         c.channel_bytes.set(
             (self.local.channel_bytes() + self.home.channel_bytes() + self.carry.account.user_bytes) as u64,

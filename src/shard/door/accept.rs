@@ -79,7 +79,7 @@ impl<W: World> Door<W> {
         let Admitted { accepts_by_ip, accepts_by_network, .. } = &mut self.admitted;
         accepts_by_ip.ease(now_ms, accepts_per_ip_max);
         accepts_by_network.ease(now_ms, accepts_per_network_max);
-        carry.counter.ease(now_ms);
+        carry.forwarding.ease(now_ms);
     }
 
     /// Whether the rates admit one more connection from this address. Counts it, or its refusal. For a connection of
