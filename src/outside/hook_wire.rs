@@ -17,6 +17,7 @@ use crate::hub::codes::CodeOutcome;
 use crate::hub::words::Denied;
 use crate::proto::centrifuge::Disconnect;
 use crate::proto::json::{self, NumericDate, or_default, present};
+use crate::proto::payload;
 use crate::shard::outside::{Credentials, Grant, Hook, Question, Rejected, Replaced, Verdict, Who};
 use crate::tls::Identity;
 
@@ -166,11 +167,11 @@ impl Asked {
             Hook::Publish => {
                 // Only here JSON has precedence over base64, as in Centrifugo.
                 let base64 = result.b64data.as_deref().filter(|_| result.data.is_none());
-                let data = terms::payload(result.data, base64)?;
+                let data = payload::read(result.data, base64)?;
                 let data = Some(data).filter(|data| !data.is_empty());
                 Verdict::Publish(Ok(Replaced { data, skip_history: result.skip_history.unwrap_or(false) }))
             }
-            Hook::Rpc => Verdict::Rpc(Ok(terms::payload(result.data, result.b64data.as_deref())?)),
+            Hook::Rpc => Verdict::Rpc(Ok(payload::read(result.data, result.b64data.as_deref())?)),
         })
     }
 
@@ -339,9 +340,9 @@ impl HookResult<'_> {
         let user = self.user.unwrap_or_default();
         let (channels, subs) = (self.channels.unwrap_or_default(), self.subs.unwrap_or_default());
         Ok(Credentials {
-            info: terms::payload(self.info, self.b64info.as_deref())?,
+            info: payload::read(self.info, self.b64info.as_deref())?,
             expire_at_s: terms::seconds(self.expire_at),
-            data: terms::payload(self.data, self.b64data.as_deref())?,
+            data: payload::read(self.data, self.b64data.as_deref())?,
             channels: terms::grants(&user, channels, subs)?,
             caps: self.caps.map(terms::capabilities).transpose()?.map(Into::into),
             meta: self.meta.map(terms::one_line).unwrap_or_default(),
@@ -351,9 +352,9 @@ impl HookResult<'_> {
 
     fn grant(self) -> Result<Grant, &'static str> {
         Ok(Grant {
-            info: terms::payload(self.info, self.b64info.as_deref())?,
+            info: payload::read(self.info, self.b64info.as_deref())?,
             expire_at_s: terms::seconds(self.expire_at),
-            data: terms::payload(self.data, self.b64data.as_deref())?,
+            data: payload::read(self.data, self.b64data.as_deref())?,
             overrides: self.overrides.unwrap_or_default().into(),
             ..Grant::default()
         })

@@ -5,26 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::base::payload::Payload;
 use crate::proto::json::{NumericDate, or_default, present};
+use crate::proto::payload;
 use crate::shard::outside::{Capability, Grant, Matching, Overrides};
-
-/// A payload given as JSON or as bytes in base64. The base64 has precedence, unless it is empty.
-///
-/// # Errors
-/// When the text is not base64.
-pub(super) fn payload(json: Option<&RawValue>, base64: Option<&str>) -> Result<Payload, &'static str> {
-    match base64 {
-        Some(text) if !text.is_empty() => {
-            BASE64.decode(text.as_bytes()).map(Payload::from).map_err(|_| "not base64")
-        }
-        _ => Ok(json.map(Payload::of_json).unwrap_or_default()),
-    }
-}
 
 /// The text of the JSON on one line.
 pub(super) fn one_line(json: &RawValue) -> Vec<u8> {
@@ -141,8 +128,8 @@ pub(super) fn grants(
         let grant = Grant {
             channel: name.clone(),
             user: user.to_owned(),
-            info: payload(told.info, told.b64info.as_deref())?,
-            data: payload(told.data, told.b64data.as_deref())?,
+            info: payload::read(told.info, told.b64info.as_deref())?,
+            data: payload::read(told.data, told.b64data.as_deref())?,
             overrides: told.overrides.unwrap_or_default().into(),
             ..Grant::default()
         };

@@ -19,6 +19,7 @@ use crate::base::payload::Payload;
 use crate::hub::options::NamePattern;
 use crate::hub::words::Denied;
 use crate::proto::json::{self, NumericDate, present};
+use crate::proto::payload;
 use crate::shard::outside::{Credentials, Grant, Rejected, Verdict};
 
 /// The use of a token.
@@ -275,7 +276,7 @@ impl Claims<'_> {
         let channels = if subs.is_empty() { self.channels.unwrap_or_default() } else { Vec::new() };
         let caps = self.caps.map(terms::capabilities).transpose().map_err(Refused::Invalid)?;
         Ok(Credentials {
-            info: terms::payload(self.info, self.b64info.as_deref()).map_err(Refused::Invalid)?,
+            info: payload::read(self.info, self.b64info.as_deref()).map_err(Refused::Invalid)?,
             expire_at_s,
             data: Payload::default(),
             channels: terms::grants(&user, channels, subs).map_err(Refused::Invalid)?,
@@ -292,9 +293,9 @@ impl Claims<'_> {
             channel: channel.ok_or(Refused::Invalid("a connection token instead of a subscription token"))?,
             user,
             client: self.client.unwrap_or_default(),
-            info: terms::payload(self.info, self.b64info.as_deref()).map_err(Refused::Invalid)?,
+            info: payload::read(self.info, self.b64info.as_deref()).map_err(Refused::Invalid)?,
             expire_at_s,
-            data: terms::payload(self.data, self.b64data.as_deref()).map_err(Refused::Invalid)?,
+            data: payload::read(self.data, self.b64data.as_deref()).map_err(Refused::Invalid)?,
             overrides: self.overrides.unwrap_or_default().into(),
             recover_since: None,
         })

@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use data_encoding::BASE64_MIME;
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -24,6 +23,7 @@ use crate::node::{
     PublishOptions, Way,
 };
 use crate::proto::centrifuge::Error;
+use crate::proto::payload;
 use crate::shard::mailbox::Target;
 use crate::shard::outside::{Grant, Overrides};
 
@@ -241,8 +241,8 @@ impl Calls {
         let switch = |switch: &Option<Switch>| switch.as_ref().map(|switch| switch.value);
         let overrides = &body.overrides;
         let grant = Grant {
-            info: payload(body.info, &body.b64info, "b64info: not base64")?,
-            data: payload(body.data, &body.b64data, "b64data: not base64")?,
+            info: payload_of(body.info, &body.b64info, "b64info")?,
+            data: payload_of(body.data, &body.b64data, "b64data")?,
             expire_at_s: future(unix_time(body.expire_at.0)?)?,
             overrides: Overrides {
                 presence: switch(&overrides.presence),
@@ -276,7 +276,7 @@ impl Calls {
     }
 
     fn refresh(&self, body: &Connections<'_>) -> Result<Pending<()>, Wrong> {
-        let info = payload(body.info, &body.b64info, "b64info: not base64")?;
+        let info = payload_of(body.info, &body.b64info, "b64info")?;
         Ok(self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0)?, info))
     }
 
@@ -340,7 +340,8 @@ async fn called(
 fn message(body: &Publish<'_>) -> Result<(Vec<u8>, PublishOptions), Wrong> {
     let (data, kind) = match (&body.b64data, body.data) {
         (Some(text), _) if !text.is_empty() => {
-            (base64(text).ok_or(Wrong::bad("b64data: not base64"))?, DataKind::Binary)
+            let bytes = payload::decode(text).map_err(|flaw| Wrong::bad(format!("b64data: {flaw}")))?;
+            (bytes, DataKind::Binary)
         }
         (_, Some(json)) => (json.get().as_bytes().to_vec(), DataKind::Json),
         // Empty binary data is valid.
@@ -381,17 +382,9 @@ fn target(body: &Connections<'_>) -> Result<Target, Wrong> {
     Ok(Target { user, client: body.client.to_string(), session: body.session.to_string() })
 }
 
-/// A payload: bytes in base64 if given, otherwise JSON; empty when neither is.
-fn payload(json: Option<&RawValue>, base64_of_it: &str, otherwise: &'static str) -> Result<Payload, Wrong> {
-    if base64_of_it.is_empty() {
-        return Ok(json.map(Payload::of_json).unwrap_or_default());
-    }
-    base64(base64_of_it).map(Payload::from).ok_or(Wrong::bad(otherwise))
-}
-
-/// Decodes base64, with line ends or without.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    BASE64_MIME.decode(text.as_bytes()).ok()
+/// A field's payload; `name` is the name of its base64.
+fn payload_of(json: Option<&RawValue>, base64: &str, name: &'static str) -> Result<Payload, Wrong> {
+    payload::read(json, Some(base64)).map_err(|flaw| Wrong::bad(format!("{name}: {flaw}")))
 }
 
 /// The end of a subscription in seconds since 1970; 0 for never. A time in the past is an error.
