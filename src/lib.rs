@@ -321,7 +321,9 @@ pub use tls::CertificateError;
 pub mod parts {
     /// Data structures without I/O, clock or domain terms.
     pub mod base {
-        pub use crate::base::{budget, counters, networks, outbox, payload, seed, shared, slots, wheel};
+        pub use crate::base::{
+            budget, counters, figures, networks, outbox, payload, seed, shared, slots, wheel,
+        };
     }
 
     /// Every limit and deadline: keys, file, and the resulting configuration.

@@ -4,12 +4,13 @@
 //! * Bytes: `shared` (reference-counted messages), `segment`, `outbox`, `budget`, `payload` (JSON or other bytes).
 //! * Rates: `bucket`, `by_address`.
 //! * Matching: `pattern` (`*`), `filter`, `networks`.
-//! * Accounts: `counters`, `heap` (sizes of allocations). Names: `seed`, the key of all hashes.
+//! * Accounts: `counters`, `heap` (sizes of allocations). Names: `seed`, the key of all hashes. Text: `figures`.
 
 pub(crate) mod bucket;
 pub mod budget;
 pub(crate) mod by_address;
 pub mod counters;
+pub mod figures;
 pub(crate) mod filter;
 pub(crate) mod heap;
 pub mod networks;

@@ -1,8 +1,9 @@
 //! Prints an [`Effective`] configuration: as TOML that can be loaded again, and as JSON for machines.
 
-use super::memory::{self, KERNEL_SOCKET_BYTES, grouped, readable};
+use super::memory::{self, KERNEL_SOCKET_BYTES};
 use super::sections::Row;
 use super::{Config, Effective, KEYS, Key, Place};
+use crate::base::figures::{grouped, readable};
 use serde_json::json;
 use std::fmt::Write as _;
 

@@ -2,7 +2,7 @@
 //! Printed at any log level; as JSON only when all logs are JSON.
 
 use super::logs::{self, ANNOUNCE_TARGET};
-use crate::config::memory::grouped;
+use crate::base::figures::grouped;
 use crate::config::{Config, LogFormat, is_loopback};
 use crate::net::{Inherited, Listen};
 use std::fmt;

@@ -8,7 +8,7 @@ use tokio::time::interval;
 
 use super::memory::Memory;
 use crate::base::counters::Counters;
-use crate::config::memory::{grouped, readable};
+use crate::base::figures::{grouped, readable};
 use crate::shard::ledger::Kind;
 
 /// Interval at which the counters are read.

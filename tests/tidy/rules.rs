@@ -182,7 +182,6 @@ pub(crate) const LAYERS: &[Layer] = &[
         may_import: &["base", "proto", "tls", "hub", "session", "net", "shard", "outside", "config", "node"],
         crates: &[
             "axum",
-            "data_encoding",
             "hyper",
             "hyper_util",
             "sd_notify",
@@ -226,6 +225,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         modules: &["bin/throng/bench"],
         may_import: &[
             "throng::parts::base::counters",
+            "throng::parts::base::figures",
             "throng::parts::control::console",
             "throng::parts::net::sys",
             // Its tests judge the tokens that it makes as the server does.
@@ -256,6 +256,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "doctor",
         modules: &["bin/throng/doctor"],
         may_import: &[
+            "throng::parts::base::figures",
             "throng::parts::config",
             "throng::parts::control::console",
             "throng::parts::net::Listen",

@@ -6,7 +6,7 @@
 use super::facts::{Facts, Probe};
 use super::needs::{self, Plan};
 use super::report::{Line, Status, Value, at_least, sysctl};
-use super::text::{grouped, shards_text};
+use super::text::{count_text, shards_text};
 
 pub(super) fn lines(plan: &Plan, facts: &Facts) -> Vec<Line> {
     let private = plan.private_descriptors && facts.private_descriptors == Probe::Works;
@@ -60,17 +60,17 @@ fn per_table(plan: &Plan, facts: &Facts, private: bool, need: u64) -> Line {
         format!(
             "RLIMIT_NOFILE holds for each of {}: its part of {} connections, what hashing may put on top, and throng's own.",
             shards_text(plan.shards),
-            grouped(plan.connections)
+            count_text(plan.connections)
         )
     } else {
         format!(
             "RLIMIT_NOFILE holds for the one table of all {} connections and throng's own descriptors.",
-            grouped(plan.connections)
+            count_text(plan.connections)
         )
     };
     let soft = match limit {
         Some(limit) if limit.soft < limit.hard => {
-            format!(" This is the hard limit; throng raises the soft one ({}) to it.", grouped(limit.soft))
+            format!(" This is the hard limit; throng raises the soft one ({}) to it.", count_text(limit.soft))
         }
         Some(_) | None => String::new(),
     };
@@ -103,14 +103,14 @@ fn per_process(plan: &Plan, facts: &Facts, private: bool) -> Line {
     let value = limit_value(hard.saturating_mul(plan.shards));
     let fewest = needs::shards_needed(plan.connections, hard);
     let sentence = fewest.map_or_else(
-        || format!("not even {} shards hold {}", needs::SHARDS_MAX, grouped(plan.connections)),
-        |count| format!("{} need at least {}", grouped(plan.connections), shards_text(count)),
+        || format!("not even {} shards hold {}", needs::SHARDS_MAX, count_text(plan.connections)),
+        |count| format!("{} need at least {}", count_text(plan.connections), shards_text(count)),
     );
     let why = format!(
         "{} at this limit hold about {} connections; {sentence}. More shards than cores are allowed. Either \
          more shards or a higher limit mends this.",
         shards_text(plan.shards),
-        grouped(held)
+        count_text(held)
     );
     let status = if held >= plan.connections { Status::Ok } else { Status::Short };
     let mend = fewest.map_or(shared_mend, |count| format!("throng serve --shards {count}"));
@@ -134,7 +134,7 @@ fn file_max(plan: &Plan, facts: &Facts) -> Line {
     let need = open + needs::descriptors_of_process(plan.connections, plan.shards);
     let why = format!(
         "Open files of the whole box, {} of them now. A load generator on this box needs as many again.",
-        facts.files_open_count.map_or_else(|| "an unknown number".to_owned(), grouped)
+        facts.files_open_count.map_or_else(|| "an unknown number".to_owned(), count_text)
     );
     Line::new(
         "fs.file-max",

@@ -7,7 +7,7 @@ use super::cgroup::Allowance;
 use super::facts::Facts;
 use super::needs::{self, Plan};
 use super::report::{Line, Status, Value, at_least, sysctl};
-use super::text::{bytes, grouped};
+use super::text::{bytes, count_text};
 
 /// The kernel's default buffers of a new socket, bytes: (`tcp_rmem`, `tcp_wmem`).
 const BUFFER_DEFAULTS: (u64, u64) = (131_072, 16_384);
@@ -28,9 +28,9 @@ fn parts(plan: &Plan) -> String {
     format!(
         "{} connections take {} of kernel slab (some {} B a socket, which ps and top do not show) and {} of throng's \
          own memory ({} B each), besides {} that may wait in queues",
-        grouped(plan.connections),
+        count_text(plan.connections),
         bytes(plan.kernel_bytes()),
-        grouped(needs::KERNEL_BYTES_PER_SOCKET),
+        count_text(needs::KERNEL_BYTES_PER_SOCKET),
         bytes(plan.own_bytes()),
         needs::OWN_BYTES_PER_CONNECTION,
         bytes(plan.queued_bytes_max),
@@ -77,14 +77,14 @@ fn tcp_mem(plan: &Plan, facts: &Facts) -> Line {
     let mut why = format!(
         "Pages of {page} B that all sockets may queue: low, pressure, max. An idle socket takes none (its slab is above), \
          but one waiting message takes a page, so a publication to everyone charges {} pages ({}).",
-        grouped(plan.connections),
+        count_text(plan.connections),
         bytes(plan.connections * page)
     );
     if let Some(used) = facts.tcp_mem_used_pages {
-        why += &format!(" In use: {}.", grouped(used));
+        why += &format!(" In use: {}.", count_text(used));
     }
     if let Some(count) = facts.memory_pressure_count.filter(|&count| count > 0) {
-        why += &format!(" Under pressure {} times since boot.", grouped(count));
+        why += &format!(" Under pressure {} times since boot.", count_text(count));
     }
     let status = facts.tcp_mem.map_or(Status::Unknown, |have| {
         // The low mark only ends the pressure; a machine may keep its own value.
@@ -119,7 +119,7 @@ fn buffer(name: &'static str, have: Option<[u64; 3]>, default: u64, why: &str) -
         Some([_, middle, _]) if middle <= default => Status::Ok,
         Some(_) => Status::Advice,
     };
-    let needed = Value::Text(format!("default <= {}", grouped(default)));
+    let needed = Value::Text(format!("default <= {}", count_text(default)));
     let [min, _, max] = have.unwrap_or_default();
     Line::new(name, status, have.into(), needed, why)
         .mended_by(sysctl(name, format!("{min} {default} {max}")))

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use super::facts::Facts;
 use super::needs::{self, PORT_RANGE, Plan};
 use super::report::{Line, Status, Value, at_least, sysctl};
-use super::text::grouped;
+use super::text::count_text;
 
 const RESERVED_PORTS: &str = "net.ipv4.ip_local_reserved_ports";
 
@@ -31,7 +31,7 @@ fn somaxconn(plan: &Plan, facts: &Facts) -> Line {
         tries again after 1, then 3 seconds: a storm of reconnects takes longer."
             .to_owned();
     if let Some(count) = facts.listen_overflow_count.filter(|&count| count > 0) {
-        why += &format!(" Overflowed {} times since boot.", grouped(count));
+        why += &format!(" Overflowed {} times since boot.", count_text(count));
     }
     Line::new(
         "net.core.somaxconn",
@@ -117,9 +117,9 @@ fn port_range(plan: &Plan, facts: &Facts) -> Line {
     let count = u64::from(last.saturating_sub(first)) + 1;
     let why = format!(
         "{WHY} {} ports here: {} connections from this box need {} source addresses (throng bench uses 127.0.0.0/8).",
-        grouped(count),
-        grouped(plan.connections),
-        grouped(plan.connections.div_ceil(count))
+        count_text(count),
+        count_text(plan.connections),
+        count_text(plan.connections.div_ceil(count))
     );
     let status = at_least(Some(count), wanted, Status::Advice);
     let (first_wide, last_wide) = (first.min(PORT_RANGE.0), last.max(PORT_RANGE.1));
@@ -155,7 +155,7 @@ fn netdev_backlog(plan: &Plan, facts: &Facts) -> Line {
         driver does not use this queue. What does not fit is dropped and sent again after 200 ms or more."
         .to_owned();
     if let Some(count) = facts.backlog_drop_count.filter(|&count| count > 0) {
-        why += &format!(" Dropped {} packets since boot.", grouped(count));
+        why += &format!(" Dropped {} packets since boot.", count_text(count));
     }
     let status = at_least(facts.netdev_backlog, need, Status::Advice);
     Line::new("net.core.netdev_max_backlog", status, facts.netdev_backlog.into(), Value::Count(need), why)
@@ -181,7 +181,7 @@ fn conntrack(plan: &Plan, facts: &Facts) -> Line {
     let (failing, here) = if count == 0 && facts.conntrack_count.is_some() {
         (Status::Advice, "The module is there but tracks nothing now.".to_owned())
     } else {
-        (Status::Short, format!("{} entries now.", grouped(count)))
+        (Status::Short, format!("{} entries now.", count_text(count)))
     };
     let status = at_least(Some(most), need, failing);
     Line::new(NAME, status, Value::Count(most), Value::Count(need), format!("{WHY} {here}"))

@@ -7,7 +7,7 @@
 use super::Emit;
 use super::needs::{self, Plan};
 use super::settings::settings;
-use super::text::grouped;
+use super::text::count_text;
 
 /// The profile of `kind` for `plan`.
 pub(super) fn emit(kind: Emit, plan: &Plan) -> String {
@@ -26,7 +26,7 @@ fn sysctl(plan: &Plan) -> String {
          # Printed by: throng doctor --connections {} --emit sysctl\n\
          # Install with tuning/apply, which never lowers what a box has more of and can undo it;\n\
          # sysctl --load sets the values as they stand.\n",
-        grouped(plan.connections),
+        count_text(plan.connections),
         plan.connections
     );
     for setting in settings(plan) {

@@ -6,7 +6,7 @@
 
 use super::needs::{self, Plan};
 use super::settings::{Scope, Setting, settings};
-use super::text::{bytes, grouped};
+use super::text::{bytes, count_text};
 
 /// A common limit of container runtimes, for which the fragment names the number of shards.
 const COMMON_NOFILE: u64 = 65_536;
@@ -40,7 +40,7 @@ fn head(plan: &Plan) -> String {
          spec:\n\
          \x20 # A drain takes 10 s, and up to 5 s more for stragglers; without hostNetwork, so that the sysctls are the Pod's.\n\
          \x20 terminationGracePeriodSeconds: 30\n",
-        grouped(plan.connections),
+        count_text(plan.connections),
         plan.connections,
         control = plan.control_port
     )
@@ -100,15 +100,15 @@ fn node<'a>(list: impl Iterator<Item = &'a Setting>) -> String {
 fn descriptors(plan: &Plan) -> String {
     let need = needs::descriptors_of_process(plan.connections, needs::SHARDS_MAX);
     let low = if need <= COMMON_NOFILE {
-        format!("{} (common) is enough", grouped(COMMON_NOFILE))
+        format!("{} (common) is enough", count_text(COMMON_NOFILE))
     } else {
         let shards = needs::shards_needed(plan.connections, COMMON_NOFILE).unwrap_or(needs::SHARDS_MAX);
-        format!("with unshare allowed, --shards {shards} holds them under {} each", grouped(COMMON_NOFILE))
+        format!("with unshare allowed, --shards {shards} holds them under {} each", count_text(COMMON_NOFILE))
     };
     format!(
         "\x20 # Descriptors: no Pod can set RLIMIT_NOFILE; it comes from the container runtime (LimitNOFILE of containerd\n\
          \x20 # or CRI-O on the node). {} are needed in one table; {low}.\n",
-        grouped(need),
+        count_text(need),
     )
 }
 

@@ -4,6 +4,7 @@
 
 use super::needs::Plan;
 use super::report::{Line, Report, Status, Value};
+use throng::parts::base::figures::grouped;
 
 /// Width of the page.
 const WIDTH: usize = 100;
@@ -95,27 +96,16 @@ const fn word(status: Status) -> &'static str {
 fn shown(value: &Value, unknown: &str) -> String {
     match value {
         Value::Unknown => unknown.to_owned(),
-        Value::Count(count) => grouped(*count),
-        Value::Counts(counts) => counts.iter().map(|&count| grouped(count)).collect::<Vec<_>>().join(" "),
+        Value::Count(count) => count_text(*count),
+        Value::Counts(counts) => counts.iter().map(|&count| count_text(count)).collect::<Vec<_>>().join(" "),
         Value::Bytes(count) => bytes(*count),
         Value::Text(text) => text.clone(),
     }
 }
 
 /// `1,048,576`; the largest values, which mean "no bound", as text.
-pub(super) fn grouped(count: u64) -> String {
-    if count >= 1 << 62 {
-        return "no limit".to_owned();
-    }
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+pub(super) fn count_text(count: u64) -> String {
+    if count >= 1 << 62 { "no limit".to_owned() } else { grouped(count) }
 }
 
 /// `23.0 GiB`, with one decimal, rounded down.
@@ -232,8 +222,8 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_and_bytes_have_units() {
-        assert_eq!([0, 999, 1_000, 1_048_576].map(grouped), ["0", "999", "1,000", "1,048,576"]);
-        assert_eq!(grouped(9_223_372_036_854_775_807), "no limit");
+        assert_eq!([0, 999, 1_000, 1_048_576].map(count_text), ["0", "999", "1,000", "1,048,576"]);
+        assert_eq!(count_text(9_223_372_036_854_775_807), "no limit");
         assert_eq!([512, 1_536, 5 << 20, 23 << 30].map(bytes), ["512 B", "1.5 KiB", "5.0 MiB", "23.0 GiB"]);
     }
 

@@ -15,6 +15,7 @@ use crate::bench::args::{Common, Target};
 use crate::bench::report::findings::{Failures, Summary};
 use crate::bench::report::held::Schedule;
 use crate::bench::report::usage::Usage;
+use throng::parts::base::figures::grouped;
 use throng::parts::control::console;
 
 /// Every key of the JSON object, with its meaning. A figure that was not requested, or that cannot be read, is
@@ -305,14 +306,14 @@ fn json_number(unit: Unit, value: f64) -> Value {
 /// A number for the table: at most four significant digits, unless it is a count.
 fn show(unit: Unit, value: f64) -> String {
     match unit {
-        Unit::Count => grouped(value),
+        Unit::Count => whole(value),
         Unit::PerSecond if value < 100.0 => format!("{}/s", short(value)),
-        Unit::PerSecond => format!("{}/s", grouped(value)),
+        Unit::PerSecond => format!("{}/s", whole(value)),
         Unit::Seconds => format!("{} s", short(value)),
         Unit::Share => format!("{:.0} %", value * 100.0),
         Unit::Factor => format!("{} ×", short(value)),
         Unit::Bytes => match value.abs() {
-            size if size < 10_000.0 => format!("{} B", grouped(value)),
+            size if size < 10_000.0 => format!("{} B", whole(value)),
             size if size < 10e6 => format!("{} KB", short(value / 1e3)),
             size if size < 10e9 => format!("{} MB", short(value / 1e6)),
             _ => format!("{} GB", short(value / 1e9)),
@@ -329,21 +330,16 @@ fn short(value: f64) -> String {
     match value.abs() {
         size if size < 10.0 => format!("{value:.2}"),
         size if size < 100.0 => format!("{value:.1}"),
-        _ => grouped(value),
+        _ => whole(value),
     }
 }
 
 /// A whole number with separators between thousands.
-fn grouped(value: f64) -> String {
-    let digits = format!("{:.0}", value.abs());
-    let mut out = if value <= -0.5 { "-".to_owned() } else { String::new() };
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+fn whole(value: f64) -> String {
+    let sign = if value <= -0.5 { "-" } else { "" };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rounded absolute value")]
+    let size = value.abs().round_ties_even() as u64;
+    format!("{sign}{}", grouped(size))
 }
 
 #[cfg(test)]
