@@ -6,11 +6,11 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use throng::parts::base::counters::Told;
 use throng::parts::base::networks::Networks;
 use throng::parts::hub::words::{Identified, Reply};
 use throng::parts::proto::centrifuge::message::Encoding;
 use throng::parts::proto::ws::{Deflate, Limits, Press};
+use throng::parts::session::Told;
 use throng::parts::session::centrifuge::{Centrifuge, Opening};
 use throng::parts::session::raw::Echo;
 use throng::parts::session::wire::Wire;

@@ -340,7 +340,7 @@ pub mod parts {
     pub mod hub {
         pub use crate::hub::{
             ClientInfo, DataKind, Position, Publication, home, home_of, local, memory, options, permissions,
-            words,
+            tally, words,
         };
     }
 
@@ -374,15 +374,15 @@ pub mod parts {
         pub use crate::session::{
             Action, ClientId, CloseReason, Context, Counts, Endpoint, Endpoints, Forwarded, Handler, InPlace,
             Message, NoHandler, Peer, Phase, PlainRequest, PlainResponse, Secret, Serves, Session, Settings,
-            Speaks, Transport, centrifuge, raw, wire,
+            Speaks, Told, Transport, centrifuge, raw, wire,
         };
     }
 
     /// One thread with its sockets, connections and part of the channels.
     pub mod shard {
         pub use crate::shard::{
-            INPUT_BYTES, MakeMemory, Parts, Renewal, Secret, Shard, Turn, desk, ledger, mailbox, options,
-            outside,
+            INPUT_BYTES, MakeMemory, Parts, Renewal, Secret, Shard, Turn, counters, desk, ledger, mailbox,
+            options, outside,
         };
     }
 

@@ -33,9 +33,9 @@ pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
-use throng::parts::base::counters::Told;
 use throng::parts::base::networks::Networks;
 use throng::parts::proto::ws::{Limits, Press, put_frame};
+use throng::parts::session::Told;
 use throng::parts::session::raw::Echo;
 use throng::parts::session::{
     Action, ClientId, CloseReason, Context, Counts, Endpoint, Endpoints, Forwarded, InPlace, Secret, Serves,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::{interval, timeout};
 
 use super::{Readiness, State};
-use crate::base::counters::Counters;
 use crate::outside::World;
+use crate::shard::counters::Counters;
 
 /// Interval of log lines.
 const TOLD_EVERY: Duration = Duration::from_secs(1);

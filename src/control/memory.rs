@@ -247,7 +247,7 @@ fn slab_bytes_of(meminfo: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::base::budget::Budget;
-    use crate::base::counters::Counters;
+    use crate::shard::counters::Counters;
     use std::sync::Arc;
 
     const MIB: u64 = 1 << 20;

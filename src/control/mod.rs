@@ -45,10 +45,10 @@ mod reload;
 mod seats;
 mod shortage;
 
-use crate::base::counters::Counters;
 use crate::config::ControlPaths;
 use crate::node::{Certificates, Reloader};
 use crate::outside::World;
+use crate::shard::counters::Counters;
 use api::{Api, Guard};
 use desk::ApiThreads;
 use endings::Ending;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::interval;
 
 use super::{Readiness, State};
-use crate::base::counters::Counters;
+use crate::shard::counters::Counters;
 
 /// Interval at which the counters are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

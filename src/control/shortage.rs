@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::interval;
 
 use super::memory::Memory;
-use crate::base::counters::Counters;
 use crate::base::figures::{grouped, readable};
+use crate::shard::counters::Counters;
 use crate::shard::ledger::Kind;
 
 /// Interval at which the counters are read.

@@ -24,8 +24,7 @@ use std::sync::Arc;
 
 use super::Item;
 use super::options::Namespaces;
-use super::tally::Tally;
-use crate::base::counters::NamespaceCounters;
+use super::tally::{NamespaceCounters, Tally};
 use crate::base::heap;
 use crate::base::pool::Pool;
 

@@ -30,7 +30,7 @@ pub mod permissions;
 mod presence;
 mod recovery;
 mod spread;
-mod tally;
+pub mod tally;
 mod terms;
 mod waiting;
 pub mod words;

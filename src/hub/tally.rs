@@ -1,12 +1,43 @@
 //! Counts by namespace, of a shard's homes and of its own subscribers, where that is configured.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::home::Home;
 use super::local::Local;
 use super::options::Namespaces;
-use crate::base::counters::{ByNamespace, NamespaceCounters};
+use crate::base::counters::Counter;
+
+/// Counters of one namespace in one shard: of the channels whose home the shard is, and of its own deliveries.
+#[derive(Debug, Default)]
+pub struct NamespaceCounters {
+    /// Gauge: channels with subscribers.
+    pub channels: Counter,
+    /// Gauge: subscriptions of clients in all shards.
+    pub subscriptions: Counter,
+    /// Publications accepted.
+    pub publications: Counter,
+    /// Deliveries to clients of this shard, for channels of any home.
+    pub deliveries: Counter,
+}
+
+/// Counters by namespace. There are as many as configured namespaces; the lock is held to add one and to read them.
+#[derive(Debug, Default)]
+pub struct ByNamespace(Mutex<BTreeMap<Box<str>, Arc<NamespaceCounters>>>);
+
+impl ByNamespace {
+    /// The counters of this namespace.
+    pub fn of(&self, namespace: &str) -> Arc<NamespaceCounters> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(namespace.into()).or_default())
+    }
+
+    /// All namespaces with counters, in the order of their names.
+    pub fn all(&self) -> Vec<(Box<str>, Arc<NamespaceCounters>)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(name, counters)| (name.clone(), Arc::clone(counters))).collect()
+    }
+}
 
 /// Finds the counters of a channel's namespace.
 #[derive(Debug)]

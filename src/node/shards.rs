@@ -7,13 +7,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use super::options::{IDEMPOTENCY_KEY_BYTES_MAX, PublishOptions};
 use super::pending::Failure;
 use crate::base::budget::Budget;
-use crate::base::counters::Counters;
 use crate::base::payload::one_line;
 use crate::base::seed::Seed;
 use crate::base::shared::Shared;
 use crate::config::{Config, Limits};
 use crate::hub::options::{ChannelOptions, Namespaces};
 use crate::hub::{DataKind, home_of};
+use crate::shard::counters::Counters;
 use crate::shard::mailbox::Mailbox;
 
 /// The connection of a node to its shards.

@@ -21,7 +21,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::base::counters::Counters;
 use crate::config::{Changes, Config, ConfigError, Effective};
 use crate::control::announce::{self, Ready};
 use crate::control::api::{Api, ApiError, Methods};
@@ -33,6 +32,7 @@ use crate::net::{Inherited, Listen, Shared};
 use crate::node::{Certificates, Node, Publisher, Relay, Reloader, Way};
 use crate::outside::World;
 use crate::session::Handler;
+use crate::shard::counters::Counters;
 use crate::shard::ledger::Ledger;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::outside::Outside;

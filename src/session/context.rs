@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::labels;
 use super::{Action, ClientId, Endpoints, Secret};
-use crate::base::counters::Told;
+use crate::base::counters::ByPlace;
 use crate::base::networks::Networks;
 use crate::base::shared::Shared;
 use crate::proto::ws::{self, Kind, Press};
@@ -101,6 +101,15 @@ pub enum Forwarded {
     Trusted,
     /// A request of a trusted proxy came, with this client address, or without one.
     For(Option<IpAddr>),
+}
+
+/// Counters that sessions update themselves while they write.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Errors in replies to clients, by their code.
+    pub errors: ByPlace,
+    /// Unsubscribe pushes, by their code.
+    pub unsubscribes: ByPlace,
 }
 
 /// Counts of one session's work.

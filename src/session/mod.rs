@@ -36,7 +36,7 @@ use crate::hub::words::{Denied, News, Reply};
 use crate::proto::ws;
 pub use action::Action;
 pub(crate) use context::Splice;
-pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings};
+pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings, Told};
 pub(crate) use deferred::{Deferred, Telling};
 pub use desk::{PlainRequest, PlainResponse};
 pub use ending::CloseReason;

@@ -479,7 +479,7 @@ mod tests {
                 press: &mut Press::new(None),
                 in_place: None,
                 counts: Counts::default(),
-                told: &crate::base::counters::Told::default(),
+                told: &crate::session::Told::default(),
             },
         );
         (out, actions, outcome)
@@ -591,7 +591,7 @@ mod tests {
             press: &mut Press::new(None),
             in_place: None,
             counts: Counts::default(),
-            told: &crate::base::counters::Told::default(),
+            told: &crate::session::Told::default(),
         };
         let outcome = match at {
             "open" => {

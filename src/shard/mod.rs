@@ -8,6 +8,7 @@
 //!   forwarded requests).
 //! * Letters: `mailbox` has the queues, `mailbox/letter` and `mailbox/order` the contents.
 //! * Ports: `outside` (tokens, hooks) and `desk` (forwarded requests) are traits that other threads serve.
+//! * Metrics: `counters`, the list of all counts of a shard.
 //! * Settings: `options`, and `renew`, which replaces them while the shard runs; `formats` checks
 //!   `publication_data_format`.
 //! * Wings, each owning the next: `door`, `clients`, `channels`, `carry`. `invariants` checks all of it between
@@ -17,6 +18,7 @@ mod answering;
 mod carry;
 mod channels;
 mod clients;
+pub mod counters;
 mod deadlines;
 pub mod desk;
 mod door;
@@ -37,12 +39,12 @@ use std::io;
 use std::sync::Arc;
 
 use crate::base::budget::Budget;
-use crate::base::counters::Counters;
 use crate::base::seed::Seed;
 use crate::base::slots::Key;
 use crate::hub::memory::Memory;
 use crate::net::{Net, Ready};
 use crate::session::Handler;
+use crate::shard::counters::Counters;
 use crate::tls::Acceptor;
 use carry::Carry;
 use carry::conn::Conn;

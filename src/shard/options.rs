@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use crate::base::bucket::SharedBucket;
-use crate::base::counters::CLIENT_NAMES_MAX;
 use crate::base::networks::Networks;
 use crate::hub::codes::CodeRule;
 use crate::hub::home;
@@ -14,6 +13,7 @@ use crate::hub::options::Namespaces;
 use crate::proto::ws;
 use crate::proto::ws::press;
 use crate::session::{Endpoints, Secret, Settings, Speaks};
+use crate::shard::counters::CLIENT_NAMES_MAX;
 
 /// Properties of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex};
 use throng::parts::shard::options::{Listener, ProcessRates};
 
 use throng::parts::base::budget::Budget;
-use throng::parts::base::counters::Counters;
 use throng::parts::base::shared::Shared;
 use throng::parts::hub::home::{Answer, Terms};
 use throng::parts::hub::{DataKind, Publication, home_of};
+use throng::parts::shard::counters::Counters;
 use throng::parts::shard::desk::NoDesk;
 use throng::parts::shard::ledger::Ledger;
 use throng::parts::shard::mailbox::{Asker, Deed, Letter, Look, Mailbox, Order, Target};

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use throng::parts::shard::options::{Listener, ProcessRates};
 
 use throng::parts::base::budget::Budget;
-use throng::parts::base::counters::Counters;
 use throng::parts::config::Config;
 use throng::parts::hub::options::Namespaces;
+use throng::parts::shard::counters::Counters;
 use throng::parts::shard::desk::NoDesk;
 use throng::parts::shard::ledger::Ledger;
 use throng::parts::shard::mailbox::{Letter, Mailbox};

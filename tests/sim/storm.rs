@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicI64;
 use throng::parts::shard::options::{Listener, ProcessRates};
 
 use throng::parts::base::budget::Budget;
-use throng::parts::base::counters::Counters;
+use throng::parts::shard::counters::Counters;
 use throng::parts::shard::desk::NoDesk;
 use throng::parts::shard::ledger::Ledger;
 use throng::parts::shard::mailbox::{Letter, Mailbox};

@@ -1,7 +1,8 @@
 //! Constructors for rows of the table of metrics.
 
 use super::{Family, Kind, Snapshot, Source};
-use crate::base::counters::{Counters, Histogram};
+use crate::base::counters::Histogram;
+use crate::shard::counters::Counters;
 
 pub(super) const fn total(name: &'static str, counter: &'static str, help: &'static str) -> Family {
     Family { name, kind: Kind::Counter, help, source: Source::Sum(counter) }

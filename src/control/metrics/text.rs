@@ -4,12 +4,12 @@ use super::super::api::TIMED;
 use super::super::memory::Memory;
 use super::families::families;
 use super::{Family, KeySetSource, Snapshot, Source, Values};
-use crate::base::counters::{
-    ByName, ByPlace, CLIENT_NAMES_MAX, Counter, Counters, Histogram, NamespaceCounters,
-};
+use crate::base::counters::{ByPlace, Counter, Histogram};
+use crate::hub::tally::NamespaceCounters;
 use crate::outside::counts::{FAILURES, HOOKS, HookCounts, KEY_SETS, KeySetCounts, TokenCounts};
 use crate::session::labels::{ERRORS, OTHER, code_labels};
 use crate::session::{Transport, kind_of, kinds};
+use crate::shard::counters::{ByName, CLIENT_NAMES_MAX, Counters};
 use crate::tls::Facts;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};

@@ -136,11 +136,11 @@ fn delta_to(
 mod tests {
     use super::*;
     use crate::base::budget::Budget;
-    use crate::base::counters::Told;
     use crate::base::shared::Shared;
     use crate::hub::home::Membership;
     use crate::hub::words::News;
     use crate::hub::{ClientInfo, DataKind};
+    use crate::session::Told;
     use crate::session::centrifuge::{Centrifuge, Opening};
     use crate::session::tests::{client, settings};
     use crate::session::wire::Wire;

@@ -438,9 +438,9 @@ mod tests {
     use super::super::tests::{client, settings};
     use super::super::{Counts, Settings};
     use super::*;
-    use crate::base::counters::Told;
     use crate::hub::words::{Ask, Denied, Entered, Identified, Reply};
     use crate::proto::ws::Press;
+    use crate::session::Told;
 
     const CONNECT: &str = r#"{"id":1,"connect":{}}"#;
 

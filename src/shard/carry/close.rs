@@ -7,13 +7,14 @@
 use super::Carry;
 use super::client::Client;
 use super::conn::{CountedAs, Stage};
-use crate::base::counters::{Counter, Counters};
+use crate::base::counters::Counter;
 use crate::base::seed::Purpose;
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
 use crate::session::{CloseReason, Session, Transport, kind_of, labels};
 use crate::shard::World;
+use crate::shard::counters::Counters;
 
 /// Refusal of clients while the server is full.
 pub(in crate::shard) const UNAVAILABLE: Refusal =

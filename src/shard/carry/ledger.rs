@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::budget::Budget;
-use crate::base::counters::Counters;
 use crate::base::heap;
 use crate::base::outbox::Outbox;
 use crate::shard::carry::layers::{Layers, ORIGIN_BYTES};
+use crate::shard::counters::Counters;
 use crate::tls::LINK_BYTES;
 
 /// Cost of a subscription in bytes, rounded up: entries in two lists.

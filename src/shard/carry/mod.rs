@@ -31,13 +31,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::base::budget::Budget;
-use crate::base::counters::Counters;
 use crate::base::seed::Seed;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
 use crate::net::Net;
 use crate::proto::ws::press::Press;
 use crate::session::{Action, Settings, Splice};
+use crate::shard::counters::Counters;
 use crate::shard::mailbox::Post;
 use crate::shard::options::{EndDelays, Limits, Options, ProcessRates, Timeouts};
 use crate::shard::{INPUT_BYTES, Parts, World};

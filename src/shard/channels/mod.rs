@@ -15,12 +15,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::budget::Budget;
-use crate::base::counters::Counters;
 use crate::base::numbered::Numbered;
 use crate::hub::home::{self, Home};
 use crate::hub::local::{ChannelId, Local, Run};
 use crate::session::Format;
 use crate::shard::carry::Carry;
+use crate::shard::counters::Counters;
 use crate::shard::options::Options;
 use crate::shard::{MakeMemory, World};
 use batch::Batch;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::Clients;
 use super::waiting::{Needs, needs_of};
 use crate::base::by_address::ByAddress;
-use crate::base::counters::CLIENT_NAMES_MAX;
 use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
@@ -18,6 +17,7 @@ use crate::hub::words::{Denied, Dismissed, Entered, Identified, Identify, Reply}
 use crate::session::{CloseReason, Transport};
 use crate::shard::World;
 use crate::shard::carry::client::{Connecting, JoinedAtConnect, Witness, entered, is_past, ttl_s};
+use crate::shard::counters::CLIENT_NAMES_MAX;
 use crate::shard::mailbox::Ticket;
 use crate::shard::options::Rates;
 use crate::shard::outside::{Credentials, Headers, Hook, Question, Rejected, Token, Who};

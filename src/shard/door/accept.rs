@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Door;
 use crate::base::by_address::{ByAddress, network_of};
-use crate::base::counters::{Counter, Counters};
+use crate::base::counters::Counter;
 use crate::net;
 use crate::net::{Accepted, Net};
 use crate::session::{CloseReason, Session};
@@ -16,6 +16,7 @@ use crate::shard::World;
 use crate::shard::carry::close::UNAVAILABLE;
 use crate::shard::carry::conn::{Conn, CountedAs, Stage, beat_at_or_after};
 use crate::shard::carry::layers::{Layers, Proxy};
+use crate::shard::counters::Counters;
 use crate::shard::options::Limits;
 use crate::tls::Acceptor;
 

@@ -6,11 +6,11 @@ use std::thread;
 
 use serde_json::json;
 use throng::Denied;
-use throng::parts::base::counters::Counters;
 use throng::parts::config::Config;
 use throng::parts::proto::http::{Refusal, Request};
 use throng::parts::proto::ws::Kind;
 use throng::parts::session::{CloseReason, Handler, Message, Peer as Client};
+use throng::parts::shard::counters::Counters;
 use throng::parts::shard::mailbox::Target;
 use throng::{Failure, Server as Embedded};
 

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use throng::parts::shard::options::{Listener, ProcessRates};
 
 use throng::parts::base::budget::Budget;
-use throng::parts::base::counters::Counters;
 use throng::parts::base::payload::Payload;
 use throng::parts::base::shared::Shared;
 use throng::parts::config::Config;
 use throng::parts::hub::home::Terms;
 use throng::parts::hub::options::Namespaces;
 use throng::parts::hub::{DataKind, Publication, home_of};
+use throng::parts::shard::counters::Counters;
 use throng::parts::shard::desk::Desk;
 use throng::parts::shard::ledger::Ledger;
 use throng::parts::shard::mailbox::{Deed, Letter, Mailbox, Order, Target};

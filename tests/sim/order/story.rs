@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use throng::parts::base::counters::Counters;
 use throng::parts::config::Config;
 use throng::parts::hub::home::StateChange;
 use throng::parts::hub::home_of;
 use throng::parts::hub::options::ChannelOptions;
+use throng::parts::shard::counters::Counters;
 use throng::parts::shard::mailbox::{Deed, Letter, Order, ReplyTo, Target};
 use throng::parts::shard::outside::{Busy, Credentials, Grant, Hook, Outside, Question, Token, Verdict};
 

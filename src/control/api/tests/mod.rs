@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::*;
 use crate::base::budget::Budget;
-use crate::base::counters::Counters;
 use crate::base::payload::Payload;
 use crate::base::shared::Shared;
 use crate::config::Config;
@@ -19,6 +18,7 @@ use crate::hub::home::{Answer, Question, Refused};
 use crate::hub::options::{ChannelOptions, Namespaces};
 use crate::hub::{ClientInfo, DataKind, Position, Publication};
 use crate::node::Wiring;
+use crate::shard::counters::Counters;
 use crate::shard::mailbox::{Asker, Deed, Letter, Look, Mailbox, Order, Post};
 
 /// Two shards with their recorded letters.
