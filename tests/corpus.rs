@@ -15,7 +15,6 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-#[path = "../fuzz/src/lib.rs"]
 pub mod targets;
 
 /// Default of THRONG_MUTATIONS.

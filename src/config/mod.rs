@@ -8,8 +8,8 @@
 //! it.
 //!
 //! The server accepts any [`Config`]; only typed values are checked against the ranges in [`KEYS`]. Without the
-//! feature `cli` there are no flags, and the process's variables are not read: `resolve(&Args::of_file(path),
-//! &Variables::default())` reads a file.
+//! feature `cli` there are no flags and no conversion of older files, and the process's variables are not read:
+//! `resolve(&Args::of_file(path), &Variables::default())` reads a file.
 //!
 //! * Input: `args`; `file` (TOML, JSON, YAML), `variables`, `flags`; `said` and `lists` give all of them the form of a
 //!   file, `value` remembers the place of each value; `error` reports it.
@@ -22,6 +22,7 @@ mod args;
 mod client;
 mod client_names;
 mod conflicts;
+#[cfg(feature = "cli")]
 pub mod convert;
 mod development;
 mod engine;

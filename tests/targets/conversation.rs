@@ -2,7 +2,7 @@
 
 /// The simulator's own, which uses more of it.
 #[allow(dead_code, clippy::cast_possible_truncation, reason = "the simulator's own, which uses more of it")]
-#[path = "../../tests/sim/harness/mod.rs"]
+#[path = "../sim/harness/mod.rs"]
 mod harness;
 #[allow(
     dead_code,
@@ -10,7 +10,7 @@ mod harness;
     clippy::unwrap_used,
     reason = "the simulator's own, which uses more of it"
 )]
-#[path = "../../tests/sim/hostile/mod.rs"]
+#[path = "../sim/hostile/mod.rs"]
 mod hostile;
 
 /// Plays the program, see `tests/sim/hostile/mod.rs`.
