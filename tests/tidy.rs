@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use circles::Imports;
 use rules::{FILE_LINES_MAX, FUNCTION_LINES_MAX, LAYERS, Layer, check, dependencies};
-use sentences::{NOT_YET, Sentences};
+use sentences::clauses;
 use width::{PROSE_WIDTH_MAX, wide_lines};
 use words::{TWICE, Types};
 
@@ -64,18 +64,16 @@ fn every_file_keeps_the_rules() {
     files.sort();
     let dependencies = manifest_dependencies();
     let (mut findings, mut imports, mut types) = (Vec::new(), Imports::default(), Types::default());
-    let mut sentences = Sentences::new(NOT_YET);
     for file in files {
         let path = file.strip_prefix(root()).unwrap().to_str().unwrap();
         let text = fs::read_to_string(&file).unwrap();
         findings.extend(check(path, &text, &dependencies).iter().map(ToString::to_string));
         imports.add(path, &text);
         types.add(path, &text);
-        sentences.add(path, &text);
+        findings.extend(clauses(path, &text));
     }
     findings.extend(imports.circles());
     findings.extend(types.twice(TWICE));
-    findings.extend(sentences.findings());
     let list: String = findings.iter().map(|finding| format!("  {finding}\n")).collect();
     assert!(findings.is_empty(), "{} rules broken:\n{list}", findings.len());
 }
@@ -202,18 +200,13 @@ fn an_import_against_the_layers_is_found() {
 
 #[test]
 fn a_comment_that_begins_with_a_clause_is_found() {
-    let mut sentences = Sentences::new(&["src/a/", "src/b/"]);
-    sentences.add("src/a/c.rs", "//! What is exempt.\n");
-    sentences.add("src/b/c.rs", "//! A head.\n");
     let planted = "//! Whoever reads this.\n\n/// A noun.\n/// What goes on is no beginning.\nfn f() {}\n\n";
-    sentences
-        .add("src/d.rs", &[planted, "    /// What, then?\nfn g() {}\n// Who may.\n/// Whole.\n"].concat());
+    let rest = "    /// What, then?\nfn g() {}\n// Who may.\n/// Whole.\n";
     let expected = [
         "src/d.rs:1: a doc comment begins with \"Whoever\"",
         "src/d.rs:7: a doc comment begins with \"What\"",
-        "src/b/ is done: its row in tests/tidy/sentences.rs can go",
     ];
-    assert_eq!(sentences.findings(), expected);
+    assert_eq!(clauses("src/d.rs", &format!("{planted}{rest}")), expected);
 }
 
 /// The circles among these files, each a path and its text.

@@ -1,5 +1,4 @@
-//! Packets and bodies as byte literals; the cases of the reference's own parser tests, in a form of ours; any packets, written
-//! and read again.
+//! Packets and bodies as byte literals; the cases of the reference's parser tests; round trips of any packets.
 
 use proptest::prelude::*;
 
@@ -39,7 +38,7 @@ fn message(text: &str) -> Plain {
     Plain::Text(PacketKind::Message, text.to_owned())
 }
 
-/// `packages/engine.io-parser/test`: what is not about WebTransport's streams or about types that only JavaScript has.
+/// Cases of `packages/engine.io-parser/test`, without those about WebTransport or about types of JavaScript.
 #[test]
 fn packets_of_the_reference() {
     use PacketKind::{Close, Message, Open, Ping, Pong};

@@ -1,8 +1,8 @@
 //! Socket.IO: the packets that travel in the messages of Engine.IO, in protocol 5 and protocol 4.
 //!
-//! A packet is text, `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`, and behind it as many binary messages as it has
-//! attachments; or, where both ends were told so, one binary message of msgpack ([`msgpack`]). [`Assembler`] makes packets of
-//! the messages of one client; [`mod@write`] writes the packets of a server.
+//! A packet is text, `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`, and behind it one binary message per attachment;
+//! or, where both ends are configured so, one binary message of msgpack ([`msgpack`]). [`Assembler`] makes packets of the
+//! messages of one client; [`mod@write`] writes the packets of a server.
 //!
 //! * Text: `read`, `write`, `scan` (validation of JSON), `args`; errors are in `malformed`.
 //! * Attachments: `assembler` collects them, `attachments` keeps them, `placeholder` finds their places.

@@ -189,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    /// What serde_json says of the same text.
+    /// Whether serde_json accepts the same text.
     fn reference(json: &str) -> Option<Vec<String>> {
         serde_json::from_str::<IgnoredAny>(json).ok()?;
         let list: Option<Vec<&RawValue>> = serde_json::from_str(json).ok();

@@ -1,5 +1,4 @@
-//! Packets as literals: the cases of the reference's parser tests in a form of ours, what is malformed, and anything that is
-//! written, read again.
+//! Packets as literals: the cases of the reference's parser tests, malformed packets, and round trips of any packets.
 
 pub(super) mod any;
 mod cases;
@@ -9,7 +8,7 @@ mod publication;
 use super::write::PacketWriter;
 use super::*;
 
-/// A packet in a form that can be compared, whatever it was written in: arguments are JSON.
+/// A packet in a form that can be compared: arguments are JSON, also those of msgpack.
 #[derive(Clone, Debug, PartialEq)]
 struct Said {
     kind: &'static str,
@@ -62,7 +61,7 @@ enum Sent<'a> {
     Binary(&'a [u8]),
 }
 
-/// What these messages come to, one after the other.
+/// The packets of these messages, one after the other.
 fn assemble(protocol: SocketProtocol, messages: &[Sent<'_>]) -> Result<Vec<Said>, SocketError> {
     let (mut assembler, limits) = (Assembler::default(), AttachmentLimits::default());
     let mut packets = Vec::new();
@@ -86,7 +85,7 @@ fn one(text: &str) -> Result<Said, SocketError> {
     assemble(SocketProtocol::V5, &[Sent::Text(text)]).map(|mut packets| packets.remove(0))
 }
 
-/// What `write` appends, which begins where it should.
+/// The bytes that `write` appends behind those that are there.
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = b"before".to_vec();
     write(&mut out);

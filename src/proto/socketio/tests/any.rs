@@ -1,4 +1,4 @@
-//! Any packets, written and read again; any text, read or refused.
+//! Round trips of any packets; any text is read or refused.
 
 use proptest::prelude::*;
 use serde_json::Value;

@@ -19,7 +19,7 @@ fn said_of(
     Said { kind, namespace: namespace.to_owned(), id, name: name.to_owned(), json, attachments: Vec::new() }
 }
 
-/// `packages/socket.io-parser/test/parser.js`: what is not about its options or about objects of JavaScript.
+/// Cases of `packages/socket.io-parser/test/parser.js`, without those about its options or objects of JavaScript.
 #[test]
 fn packets_of_the_reference() {
     for (text, said) in [
@@ -51,7 +51,7 @@ fn packets_of_the_reference() {
         ("3[1]", said_of("ack", "/", None, "", json!([1]))),
         (r#"50-["a",1]"#, said_of("event", "/", None, "a", json!([1]))),
         (r#"60-1[1]"#, said_of("ack", "/", Some(1), "", json!([1]))),
-        // What looks like a placeholder where there are no attachments is plain data.
+        // Without attachments, an object with the form of a placeholder is plain data.
         (
             r#"2["a",{"_placeholder":true,"num":0}]"#,
             said_of("event", "/", None, "a", json!([{"_placeholder": true, "num": 0}])),
@@ -133,7 +133,7 @@ fn each_rule_has_its_error() {
     }
 }
 
-/// `test/buffer.js`, `arraybuffer.js`, `blob.js`: binary data of whatever type it has in JavaScript, wherever it stands.
+/// `test/buffer.js`, `arraybuffer.js`, `blob.js`: binary data of any JavaScript type, in any place.
 #[test]
 fn packets_with_attachments_of_the_reference() {
     let hold = |num: usize| json!({"_placeholder": true, "num": num});
@@ -219,7 +219,7 @@ fn placeholders_are_read_in_any_form_that_clients_write() {
     }
 }
 
-/// It is read when its last attachment has come, and not before.
+/// A packet is read when its last attachment has arrived, and not before.
 fn a_packet_with_attachments(text: &str, attachments: &[&[u8]], mut said: Said) {
     said.attachments = attachments.iter().map(|data| data.to_vec()).collect();
     let mut messages = vec![Sent::Text(text)];

@@ -1,4 +1,4 @@
-//! msgpack: bytes that the parser for JavaScript writes, what is malformed, and values on their way to JSON and back.
+//! msgpack: bytes written by the JavaScript parser, malformed packets, and conversions to JSON and back.
 
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
@@ -107,7 +107,7 @@ fn each_rule_has_its_error() {
     for (bytes, error) in [
         ("", E::MsgPack),
         ("c1", E::MsgPack),
-        // Lengths that are only said: of a map, of text, of a list within.
+        // Lengths larger than the input: of a map, of text, of a list within.
         ("dfffffffff", E::MsgPack),
         ("81a474797065dbffffffff", E::MsgPack),
         ("81a464617461ddffffffff", E::MsgPack),

@@ -1,4 +1,4 @@
-//! Events and publications: which is which, and that one undoes the other.
+//! Events become publications, and those become the same events.
 
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn the_usual_event_with_one_argument_is_bare_and_others_are_in_an_envelope() {
         ("message", "", Attachments::NONE, r#"{"event":"message","args":[]}"#.to_owned()),
         ("other", "1", Attachments::NONE, r#"{"event":"other","args":[1]}"#.to_owned()),
         ("a\"\n", "1", Attachments::NONE, r#"{"event":"a\"\n","args":[1]}"#.to_owned()),
-        // What looks like an envelope would be taken for one; what only nearly does is data.
+        // An argument with the form of an envelope is put into one; a nearly equal form is data.
         (
             "message",
             r#"{"args":[1],"event":"x"}"#,
@@ -122,7 +122,7 @@ proptest! {
         prop_assert_eq!(event.args.text(), &args);
         prop_assert_eq!(event.args.count(), values.len());
         prop_assert_eq!(event.attachments().iter().map(<[u8]>::to_vec).collect::<Vec<_>>(), attachments);
-        // What came of it becomes the same publication.
+        // The event becomes the same publication.
         let again = published(&event.name, event.args.text(), event.attachments());
         prop_assert_eq!(again, (kind, data_bytes));
     }
