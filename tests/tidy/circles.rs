@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::rules::module_path;
+use crate::check::module_path;
 use crate::source::{paths, tokens};
 
 /// The imports of each module, each with its first place.
