@@ -4,8 +4,8 @@
 //! server API, an embedder, the control thread) go through these handles, and on in letters.
 //!
 //! `handle` has [`Node`], `publisher` [`Publisher`], `options` the parameters of a publication; `pending` returns
-//! answers, `shards` finds a channel's home, `post` collects the letters of a thread. `certificates` and `reload` serve
-//! reloads.
+//! answers, `results` has their types, `shards` finds a channel's home, `post` collects the letters of a thread.
+//! `certificates` and `reload` serve reloads.
 
 mod certificates;
 mod handle;
@@ -14,6 +14,7 @@ mod pending;
 mod post;
 mod publisher;
 mod reload;
+mod results;
 mod shards;
 
 pub(crate) use certificates::startup_error;
@@ -22,7 +23,6 @@ pub use certificates::{
 };
 pub use handle::Node;
 pub(crate) use handle::PATTERN_RESERVED;
-pub(crate) use handle::{History, Info, PresenceStats};
 pub(crate) use options::IDEMPOTENCY_KEY_BYTES_MAX;
 pub use options::PublishOptions;
 pub use pending::{Failure, Pending};
@@ -30,4 +30,5 @@ pub(crate) use pending::{Relay, Way};
 pub(crate) use post::ThreadPost;
 pub use publisher::{Overloaded, Publisher};
 pub use reload::{NotReloaded, Reloader};
+pub(crate) use results::{History, Info, PresenceStats};
 pub use shards::Wiring;

@@ -10,12 +10,13 @@
 //! * `context` is the input and output of each call, `action` the list of everything that a client can cause.
 //! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of
 //!   deliveries.
-//! * `ending` has [`CloseReason`]; `secret` signs session ids; `pongs` bounds answers to pings; `labels`: values of
+//! * `ending` has [`CloseReason`], `client_id` [`ClientId`]; `secret` signs session ids; `pongs` bounds answers to pings; `labels`: values of
 //!   labels in metrics.
 //! * `deferred`: values of a protocol that a shard keeps without knowing the protocol.
 
 mod action;
 pub mod centrifuge;
+mod client_id;
 mod context;
 mod deferred;
 pub(crate) mod desk;
@@ -31,10 +32,10 @@ mod secret;
 mod transport;
 pub mod wire;
 
-use crate::base::seed::{Purpose, Seed};
 use crate::hub::words::{Denied, News, Reply};
 use crate::proto::ws;
 pub use action::Action;
+pub use client_id::ClientId;
 pub(crate) use context::Splice;
 pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings, Told};
 pub(crate) use deferred::{Deferred, Telling};
@@ -53,38 +54,6 @@ pub(crate) use transport::{kind_of, kinds};
 /// Close codes for raw clients of a draining or overloaded server (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
 const TRY_AGAIN_LATER: u16 = 1013;
-
-/// The id of a connection, unique among processes for as long as it lives; printed in the form of a UUID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientId {
-    /// The process's random seed.
-    pub seed: Seed,
-    /// The connection's shard.
-    pub shard: u16,
-    /// The connection's token in its shard.
-    pub token: u64,
-}
-
-impl std::fmt::Display for ClientId {
-    /// Computes the id on demand: an idle connection need not store it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        /// Bytes that a hyphen of the UUID precedes (RFC 9562 §4).
-        const GROUPS: [usize; 4] = [4, 6, 8, 10];
-        let (shard, token) = (self.shard.to_le_bytes(), self.token.to_le_bytes());
-        let hash = self.seed.hash_128(Purpose::Client, &[&shard, &token]);
-        // RFC 9562 §5.8: version 8, "custom"; variant 10.
-        let id = hash & !(0xf << 76) & !(0x3 << 62) | 0x8 << 76 | 0x2 << 62;
-        let (mut text, mut at) = ([b'-'; 36], 0);
-        for (index, byte) in id.to_be_bytes().into_iter().enumerate() {
-            at += usize::from(GROUPS.contains(&index));
-            text[at] = DIGITS[usize::from(byte >> 4)];
-            text[at + 1] = DIGITS[usize::from(byte & 0xf)];
-            at += 2;
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
-    }
-}
 
 /// The first protocol of a listener's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -384,21 +353,9 @@ impl<S> Session<S> {
 pub(crate) mod tests {
     use super::*;
     use crate::base::networks::Networks;
+    use crate::base::seed::Seed;
     use crate::proto::centrifuge::codes::Disconnect;
     use crate::proto::ws::Violation;
-
-    #[test]
-    fn a_client_id_looks_like_a_uuid() {
-        let id = client(1).to_string();
-        assert_eq!((id.len(), &id[14..15]), (36, "8"), "{id}");
-        let groups: Vec<_> = id.split('-').map(str::len).collect();
-        assert_eq!(groups, [8, 4, 4, 4, 12], "{id}");
-        let bits = u128::from_str_radix(&id.replace('-', ""), 16).unwrap();
-        let [shard, token] = [&0u16.to_le_bytes()[..], &1u64.to_le_bytes()];
-        let hash = Seed::from(7).hash_128(Purpose::Client, &[shard, token]);
-        assert_eq!((bits ^ hash) & !(0xf << 76) & !(0x3 << 62), 0, "{id}");
-        assert_ne!(id, client(2).to_string());
-    }
 
     #[test]
     fn a_session_without_state_is_24_bytes() {

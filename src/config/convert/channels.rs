@@ -1,8 +1,9 @@
 //! Options of channels: renamed ones, and the defaults of version 3, whose permissions must be given explicitly
 //! today.
 
-use super::super::older::names::{KEPT, LATER, OF_VERSION_3, OPPOSITES, OPTIONS, option_today, second};
+use super::super::older::names::{KEPT, OPPOSITES, OPTIONS, option_today, second};
 use super::super::value::{Table, Value};
+use super::lists::{LATER, OF_VERSION_3};
 use super::tree::{Branch, Tree, is_true};
 use super::{Converted, values};
 

@@ -1,7 +1,8 @@
 //! Hooks: keys for all hooks become keys of each, and named hooks become a list.
 
-use super::super::older::names::{HOOKS, NAMED, OF_EACH_HOOK, OF_NAMED_HOOK, second};
+use super::super::older::names::{NAMED, OF_EACH_HOOK, second};
 use super::super::value::{Table, Value};
+use super::lists::{HOOKS, OF_NAMED_HOOK};
 use super::tree::{Branch, Tree, is_true};
 use super::{Converted, values};
 

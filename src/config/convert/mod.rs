@@ -7,18 +7,20 @@
 
 mod channels;
 mod hooks;
+mod lists;
 mod old_variables;
 mod tree;
 mod values;
 mod write;
 
 use super::file;
-use super::older::names::{self, GONE, HOOKS, MOVED, NAMED, OF_EACH_HOOK, option_today, second};
+use super::older::names::{self, GONE, MOVED, NAMED, OF_EACH_HOOK, option_today, second};
 use super::older::{at_top, is_section, today};
 use super::resolve::examine_table;
 use super::sections::Unsupported;
 use super::value::{Entry, Table, Value};
 use super::{ConfigError, Key, Place, error, sections};
+use lists::HOOKS;
 use std::path::Path;
 use tree::{Branch, Tree};
 

@@ -1,6 +1,6 @@
 //! Tests of converted files and variables of older versions.
 
-use super::super::older::names::{HOOKS, KEPT, MOVED, OF_EACH_HOOK, OPTIONS};
+use super::super::older::names::{KEPT, MOVED, OF_EACH_HOOK, OPTIONS};
 use super::*;
 use crate::config::sections::class_of;
 use crate::config::{Args, Variables, resolve};

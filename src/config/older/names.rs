@@ -282,27 +282,6 @@ pub(in super::super) const OF_EACH_HOOK: &[(&str, &str)] = &[
     ("proxy_grpc_credentials_value", "grpc.credentials_value"),
 ];
 
-/// Keys of a named hook, each with its current name.
-pub(in super::super) const OF_NAMED_HOOK: &[(&str, &str)] = &[
-    ("static_http_headers", "http.static_headers"),
-    ("http_status_to_code_transforms", "http.status_to_code_transforms"),
-    ("grpc_tls", "grpc.tls"),
-    ("grpc_compression", "grpc.compression"),
-    ("grpc_credentials_key", "grpc.credentials_key"),
-    ("grpc_credentials_value", "grpc.credentials_value"),
-];
-
-/// Hooks with a path of their own; the last word names their events.
-pub(in super::super) const HOOKS: &[&str] = &[
-    "client.proxy.connect",
-    "client.proxy.refresh",
-    "rpc.proxy",
-    "channel.proxy.subscribe",
-    "channel.proxy.publish",
-    "channel.proxy.sub_refresh",
-    "channel.proxy.subscribe_stream",
-];
-
 /// Keys that selected a named hook for all clients or calls, each with its equivalent.
 pub(in super::super) const NAMED: &[(&str, &str)] = &[
     ("connect_proxy_name", "client.proxy.connect"),
@@ -358,85 +337,6 @@ pub(in super::super) const OPPOSITES: &[(&str, &str)] = &[
     ("server_side", "allow_subscribe_for_client, which is false unless it is set"),
     ("presence_disable_for_client", "allow_presence_for_subscriber, which is false unless it is set"),
     ("history_disable_for_client", "allow_history_for_subscriber, which is false unless it is set"),
-];
-
-/// Channel options up to version 3, whose defaults gave permissions that must be given explicitly today.
-pub(in super::super) const OF_VERSION_3: &[&str] = &[
-    "publish",
-    "subscribe_to_publish",
-    "anonymous",
-    "protected",
-    "server_side",
-    "recover",
-    "history_recover",
-    "position",
-    "presence_disable_for_client",
-    "history_disable_for_client",
-];
-
-/// Keys that are newer than version 3: a file with one of them is of a later version.
-pub(in super::super) const LATER: &[&str] = &[
-    "admin_web_proxy_address",
-    "allow_anonymous_connect_without_token",
-    "allowed_delta_types",
-    "api_error_mode",
-    "api_external",
-    "channel_regex",
-    "client_channel_position_max_time_lag",
-    "client_connect_include_server_time",
-    "client_connection_limit",
-    "client_connection_rate_limit",
-    "client_insecure_skip_token_signature_verify",
-    "client_user_id_http_header",
-    "consumers",
-    "delta_publish",
-    "disallow_anonymous_connection_tokens",
-    "emulation_max_request_body_size",
-    "global_history_meta_ttl",
-    "global_presence_ttl",
-    "global_redis_presence_user_mapping",
-    "grpc_api_error_mode",
-    "grpc_api_max_receive_message_size",
-    "grpc_api_reflection",
-    "http3",
-    "http_stream_max_request_body_size",
-    "nats_allow_wildcards",
-    "opentelemetry",
-    "opentelemetry_api",
-    "opentelemetry_consuming",
-    "ping_interval",
-    "pong_timeout",
-    "proxy_grpc_compression",
-    "proxy_grpc_tls",
-    "proxy_http_status_code_transforms",
-    "proxy_static_http_headers",
-    "proxy_sub_refresh",
-    "proxy_sub_refresh_endpoint",
-    "proxy_sub_refresh_timeout",
-    "proxy_subscribe_stream_bidirectional",
-    "proxy_subscribe_stream_endpoint",
-    "proxy_subscribe_stream_timeout",
-    "rpc_ping",
-    "rpc_ping_method",
-    "separate_subscription_token_config",
-    "sse_max_request_body_size",
-    "sub_refresh_proxy_name",
-    "subscription_token_audience",
-    "subscription_token_audience_regex",
-    "subscription_token_ecdsa_public_key",
-    "subscription_token_hmac_secret_key",
-    "subscription_token_issuer",
-    "subscription_token_issuer_regex",
-    "subscription_token_jwks_public_endpoint",
-    "subscription_token_rsa_public_key",
-    "subscription_token_user_id_claim",
-    "swagger",
-    "swagger_handler_prefix",
-    "token_audience_regex",
-    "token_issuer_regex",
-    "token_user_id_claim",
-    "webtransport",
-    "webtransport_handler_prefix",
 ];
 
 /// Channel options with the same name today.

@@ -1,7 +1,7 @@
 //! Transfer of bytes between sockets and sessions: reading, records, writing, deadlines and endings; and the state of
 //! connections.
 //!
-//! * A connection: `conn`, `client` (user, permissions), `queued` (its waiting commands), `layers` (TLS, proxy),
+//! * A connection: `conn`, `client` (user, permissions), `pending` and `queued` (its commands), `layers` (TLS, proxy),
 //!   `access`.
 //! * Input: `receive`, `unread` (input left in sockets), `tls` (records), `speak` (calls of sessions).
 //! * Output: `flush` (outboxes, backpressure). Requests for other threads: `desk`.
@@ -18,6 +18,7 @@ pub(in crate::shard) mod flush;
 pub(in crate::shard) mod layers;
 pub(in crate::shard) mod leaving;
 pub mod ledger;
+mod pending;
 pub(in crate::shard) mod pressure;
 pub(in crate::shard) mod queued;
 pub(in crate::shard) mod receive;
