@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::client::{Conduct, Expect, Io};
+use crate::conduct::{Conduct, Expect, Io};
 use crate::model::{Model, SequenceId};
 use crate::plan::Plan;
 use crate::wire::{self, Frame, TEXT};

@@ -16,6 +16,7 @@
 
 mod client;
 mod clock;
+mod conduct;
 mod cut;
 mod device;
 mod fan;

@@ -10,7 +10,7 @@ use throng::parts::proto::http::{Refusal, Request, Status};
 use throng::parts::proto::ws::Kind;
 use throng::parts::session::{ClientId, CloseReason, Handler, Message, Peer};
 
-use crate::client::{Conduct, Io};
+use crate::conduct::{Conduct, Io};
 use crate::fan::{publication, publication_id};
 use crate::model::{Model, SequenceId};
 use crate::plan::Plan;

@@ -1,6 +1,6 @@
 //! Clients that violate the protocol, each with the status or close code that it must get.
 
-use crate::client::{Conduct, Expect, Io};
+use crate::conduct::{Conduct, Expect, Io};
 use crate::fan::PATH;
 use crate::model::Model;
 use crate::plan::Plan;

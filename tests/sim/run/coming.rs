@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::Run;
-use crate::client::{Client, Conduct};
+use crate::client::Client;
+use crate::conduct::Conduct;
 use crate::device::DeviceConduct;
 use crate::fan::{Fan, Manner};
 use crate::plan::Plan;

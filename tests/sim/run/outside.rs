@@ -1,7 +1,19 @@
 //! Events from outside the shards: the server API's publications and orders, by letters.
 
-use super::*;
-use crate::rng::mix;
+use std::sync::Arc;
+
+use throng::parts::base::budget::Budget;
+use throng::parts::base::shared::Shared;
+use throng::parts::hub::home::{Answer, Terms};
+use throng::parts::hub::{DataKind, Publication, home_of};
+use throng::parts::shard::mailbox::{Asker, Deed, Letter, Order, Target};
+use throng::parts::shard::outside::{Grant, Outside};
+
+use super::Run;
+use crate::late::Memories;
+use crate::plan::Plan;
+use crate::rng::{Rng, mix};
+use crate::streams::{FIRST, SERVER, name};
 use crate::world::fingerprint;
 
 impl Run {

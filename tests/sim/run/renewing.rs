@@ -1,11 +1,16 @@
 //! The configuration is reloaded during a run: clients see no difference, so all checks hold as before, while every
 //! setting of a shard is replaced, and the budgets of a turn differ.
 
+use std::sync::Arc;
+
 use throng::parts::config::Config;
 use throng::parts::hub::options::{ChannelOptions, Namespaces};
 use throng::parts::shard::Renewal;
+use throng::parts::shard::mailbox::Letter;
+use throng::parts::shard::outside::Outside;
 
-use super::*;
+use super::Run;
+use crate::rng::Rng;
 
 /// The times of reloads, by separate random numbers: the rest of the run is as without them.
 #[derive(Debug)]

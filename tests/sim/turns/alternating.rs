@@ -16,13 +16,13 @@ fn any_channel(scene: &mut Scene) -> String {
 }
 
 /// The numbers of received replies, in order.
-fn replies(speaker: &Speaker) -> Vec<u32> {
+fn replies(speaker: &RecordedClient) -> Vec<u32> {
     let number = |line: &String| line.strip_prefix(r#"{"id":"#)?.split(',').next()?.parse().ok();
     speaker.heard.iter().filter_map(number).collect()
 }
 
 /// The numbers of received publications, in order.
-fn published(speaker: &Speaker) -> Vec<u32> {
+fn published(speaker: &RecordedClient) -> Vec<u32> {
     let number = |line: &String| line.split_once(r#""pub":{"data":"#)?.1.split(',').next()?.parse().ok();
     speaker.heard.iter().filter_map(number).collect()
 }
