@@ -309,6 +309,21 @@ fn overlay(
     effective
 }
 
+/// A place has one name, whichever name was typed.
+fn place_name(typed: &Typed) -> &str {
+    match typed.target {
+        Target::Flat(key) => key.name,
+        Target::Once(setting) => setting.name,
+        Target::Token(..)
+        | Target::Hook(..)
+        | Target::WithoutNamespace(_)
+        | Target::Namespace(..)
+        | Target::Proxy(..)
+        | Target::Calls(_)
+        | Target::CallNamespace(..) => &typed.name,
+    }
+}
+
 fn lay(
     effective: &mut Effective,
     typed: &[&Typed],
@@ -340,18 +355,7 @@ fn lay(
                 // The printed value has the names of variables, not their values.
                 typed.target.slot(&mut effective.config, &mut effective.sections).keep(&typed.raw);
             }
-            // A place has one name, whichever name was typed.
-            let name = match typed.target {
-                Target::Flat(key) => key.name,
-                Target::Once(setting) => setting.name,
-                Target::Token(..)
-                | Target::Hook(..)
-                | Target::WithoutNamespace(_)
-                | Target::Namespace(..)
-                | Target::Proxy(..)
-                | Target::Calls(_)
-                | Target::CallNamespace(..) => &typed.name,
-            };
+            let name = place_name(typed);
             effective.places.insert(name.to_owned(), typed.place.clone());
             warn_of_weak(&mut effective.warnings, typed, name, &raw);
         } else {

@@ -235,13 +235,12 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         drain,
         drain_delay,
         drain_time,
-        mut endings,
+        endings,
         signals,
         certificates,
         reloader,
     } = inputs;
     let (mut signals, hangup) = signals.map(|Signals { ends, hangup }| (ends, hangup)).unzip();
-    let mut left = counters.len();
     let shards = counters.clone();
     tokio::spawn(memory::watch(memory.clone()));
     tokio::spawn(shortage::watch(memory.clone(), counters.clone()));
@@ -263,23 +262,14 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         tokio::spawn(http::Door::new(listener, seats, gate)?.open(serving.servers()));
     }
     tokio::spawn(reload::reload(certificates, reloader.clone(), hangup));
-    let mut drain = Some(drain);
-    while left > 0 {
-        tokio::select! {
-            ending = endings.next() => match ending {
-                Ending { result: Ok(()), .. } => left -= 1,
-                Ending { shard, result: Err(reason) } => return Ok(Outcome::ShardFailed { shard, reason }),
-            },
-            name = next_signal(&mut signals) => match drain.take() {
-                Some(drain) => {
-                    tell_signal(name, drain_delay);
-                    notify::stopping();
-                    readiness.drain_begins();
-                    drain();
-                }
-                None => return Ok(Outcome::Interrupted),
-            },
-        }
+    let begin_drain = |signal| {
+        tell_signal(signal, drain_delay);
+        notify::stopping();
+        readiness.drain_begins();
+        drain();
+    };
+    if let Some(outcome) = until_ended((endings, shards.len()), &mut signals, begin_drain).await {
+        return Ok(outcome);
     }
     // The state hook may have been replaced by a reload.
     let outside = reloader.map_or(outside, |reloader| reloader.world());
@@ -288,6 +278,28 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         _ = next_signal(&mut signals) => return Ok(Outcome::Interrupted),
     }
     Ok(Outcome::Drained)
+}
+
+/// Waits until all shards have ended: `None`. The first signal begins the drain, another one interrupts it.
+async fn until_ended(
+    (mut endings, mut left): (Endings, usize),
+    signals: &mut Option<Ends>,
+    begin_drain: impl FnOnce(&'static str),
+) -> Option<Outcome> {
+    let mut begin_drain = Some(begin_drain);
+    while left > 0 {
+        tokio::select! {
+            ending = endings.next() => match ending {
+                Ending { result: Ok(()), .. } => left -= 1,
+                Ending { shard, result: Err(reason) } => return Some(Outcome::ShardFailed { shard, reason }),
+            },
+            signal = next_signal(signals) => match begin_drain.take() {
+                Some(begin_drain) => begin_drain(signal),
+                None => return Some(Outcome::Interrupted),
+            },
+        }
+    }
+    None
 }
 
 /// The gate of the control listener.

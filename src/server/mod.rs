@@ -38,7 +38,7 @@ use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::outside::Outside;
 use places::Places;
 use prepared::{Common, Prepared, prepare};
-use threads::{await_bound, start_shards};
+use threads::{IsBound, await_bound, start_shards};
 
 /// Maximum number of connections of the control listener (scrapers, backends that use the API) when the shards'
 /// connections use the same descriptor table.
@@ -143,11 +143,6 @@ impl Server {
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
             start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
-        let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
-        let control_listener = all_bound.and_then(|()| match control {
-            Some(inherited) => Ok(Some(inherited)),
-            None => places::bind_control(&config),
-        });
         let node = Node::over(&config, common.wiring(), &uid, &name(&config.api.node_name, &addresses));
         let Common { counters, mailboxes, ledger, .. } = common;
         let server = Self {
@@ -171,10 +166,21 @@ impl Server {
             certificates,
             reloader: None,
         };
+        server.with_control(&waiting, control)
+    }
+
+    /// Waits until all shards listen, and binds the control listener unless it is inherited. After an error the
+    /// shards drain.
+    fn with_control(self, waiting: &[IsBound], inherited: Option<TcpListener>) -> io::Result<Self> {
+        let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
+        let control_listener = all_bound.and_then(|()| match inherited {
+            Some(inherited) => Ok(Some(inherited)),
+            None => places::bind_control(&self.config),
+        });
         match control_listener {
-            Ok(control_listener) => Ok(Self { control_listener, ..server }),
+            Ok(control_listener) => Ok(Self { control_listener, ..self }),
             Err(error) => {
-                server.drain();
+                self.drain();
                 Err(error)
             }
         }

@@ -61,15 +61,14 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
         let may_hold_scheme = pattern
             .find('*')
             .is_some_and(|star| ["http://", "https://"].iter().any(|s| s.starts_with(&pattern[..star])));
-        return if may_hold_scheme {
-            check_authority(pattern, None, pattern)
-        } else {
-            let (scheme, host) = match pattern.split_once(':') {
-                Some((scheme @ ("http" | "https"), host)) => (scheme, host),
-                _ => ("https", pattern),
-            };
-            wrong("has no scheme", &better(&format!("{scheme}://{}", host.trim_start_matches('/'))))
+        if may_hold_scheme {
+            return check_authority(pattern, None, pattern);
+        }
+        let (scheme, host) = match pattern.split_once(':') {
+            Some((scheme @ ("http" | "https"), host)) => (scheme, host),
+            _ => ("https", pattern),
         };
+        return wrong("has no scheme", &better(&format!("{scheme}://{}", host.trim_start_matches('/'))));
     };
     let (host, rest) = authority.split_at(authority.find(['/', '?', '#']).unwrap_or(authority.len()));
     if !rest.is_empty() {

@@ -64,28 +64,15 @@ impl Family {
                     write_histogram(name, &format!("method=\"{method}\""), &[took_us], seconds, out)
                 })
             }
-            Source::Sessions => kinds().try_for_each(|(kind, transport)| {
-                let count: u64 =
-                    snapshot.shards.iter().map(|shard| shard.sessions_by_kind[kind].value()).sum();
-                writeln!(out, "{name}{{transport=\"{transport}\"}} {count}")
-            }),
-            Source::Memory => {
-                let kinds =
-                    snapshot.memory.map(|memory| [memory.resident_kinds(), Memory::kernel_kinds()].concat());
-                kinds
-                    .into_iter()
-                    .flatten()
-                    .try_for_each(|kind| writeln!(out, "{name}{{kind=\"{}\"}} {}", kind.name, kind.bytes))
-            }
+            Source::Sessions => write_sessions(name, snapshot.shards, out),
+            Source::Memory => snapshot.memory.map_or(Ok(()), |memory| write_memory(name, memory, out)),
             Source::ByNamespace(counter) => write_by_namespace(name, snapshot.shards, *counter, out),
             Source::ByHook(counter) => snapshot.hooks().try_for_each(|(hook, counts)| {
                 writeln!(out, "{name}{{hook=\"{hook}\"}} {}", counter(counts).value())
             }),
-            Source::HookFailures => snapshot.hooks().try_for_each(|(hook, counts)| {
-                FAILURES.iter().zip(&counts.failures).try_for_each(|(reason, count)| {
-                    writeln!(out, "{name}{{hook=\"{hook}\",reason=\"{reason}\"}} {}", count.value())
-                })
-            }),
+            Source::HookFailures => snapshot
+                .hooks()
+                .try_for_each(|(hook, counts)| write_failures((name, hook), &counts.failures, out)),
             Source::HookSeconds => snapshot.hooks().try_for_each(|(hook, counts)| {
                 write_histogram(name, &format!("hook=\"{hook}\""), &[&counts.took_us], seconds, out)
             }),
@@ -170,6 +157,24 @@ fn write_by_namespace(
     // Names of namespaces consist of letters, digits, `_`, `-` and `.`: no escapes are needed.
     sums.into_iter()
         .try_for_each(|(namespace, sum)| writeln!(out, "{name}{{namespace=\"{namespace}\"}} {sum}"))
+}
+
+fn write_sessions(name: &str, shards: &[Arc<Counters>], out: &mut String) -> fmt::Result {
+    kinds().try_for_each(|(kind, transport)| {
+        let count: u64 = shards.iter().map(|shard| shard.sessions_by_kind[kind].value()).sum();
+        writeln!(out, "{name}{{transport=\"{transport}\"}} {count}")
+    })
+}
+
+fn write_memory(name: &str, memory: &Memory, out: &mut String) -> fmt::Result {
+    let kinds = [memory.resident_kinds(), Memory::kernel_kinds()].concat();
+    kinds.iter().try_for_each(|kind| writeln!(out, "{name}{{kind=\"{}\"}} {}", kind.name, kind.bytes))
+}
+
+fn write_failures((name, hook): (&str, &str), failures: &[Counter], out: &mut String) -> fmt::Result {
+    FAILURES.iter().zip(failures).try_for_each(|(reason, count)| {
+        writeln!(out, "{name}{{hook=\"{hook}\",reason=\"{reason}\"}} {}", count.value())
+    })
 }
 
 fn write_tokens(name: &str, tokens: &TokenCounts, out: &mut String) -> fmt::Result {

@@ -65,6 +65,12 @@ impl<W: World> Clients<W> {
         if !by_hook && self.is_given_otherwise(key, &credentials.channels) {
             return self.dismiss_by_word(key, Dismissed::OtherChannels);
         }
+        self.apply(key, id, *credentials, (by_hook, is_overtaken));
+    }
+
+    /// Applies new credentials, and answers the client if it asked.
+    fn apply(&mut self, key: Key, id: u32, credentials: Credentials, (by_hook, is_overtaken): (bool, bool)) {
+        let unix_ms = self.channels.carry.now().unix_ms;
         let carry = &mut self.channels.carry;
         let Some(client) = carry.client_mut(key) else { return };
         // A token without an end extends nothing: the connection keeps its end and its information.
