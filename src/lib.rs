@@ -149,11 +149,11 @@
 //!    history and presence; every shard with subscribers keeps them in its [`parts::hub::local::Local`].
 //!    [`parts::hub::options`] finds the options of a channel, [`parts::hub::permissions`] decides what a client may
 //!    do there.
-//! 6. [`parts::proto`]: protocols without I/O, HTTP heads, WebSocket, and the Centrifuge protocol in both of its
-//!    encodings; next section.
+//! 6. [`parts::proto`]: protocols without I/O: HTTP heads, WebSocket, the Centrifuge protocol in both of its
+//!    encodings, Engine.IO and Socket.IO; next section.
 //! 7. [`parts::tls`]: TLS without buffers: rustls performs the handshake, then two pairs of keys open and seal records.
-//! 8. [`parts::base`]: data structures without I/O, clock or domain terms: slab with generations, timer wheel, shared
-//!    bytes, outbox, budget, bucket, counters.
+//! 8. [`parts::base`]: data structures without I/O, clock or knowledge of channels: slab with generations, timer
+//!    wheel, shared bytes, outbox, budget, bucket, counters.
 //!
 //! The tools `throng bench`, `throng doctor` and `throng token` belong to the binary. A table in `docs/ARCHITECTURE.md`
 //! lists the imports that each layer may make, and `tests/tidy.rs` refuses all others.
@@ -319,7 +319,7 @@ pub use tls::CertificateError;
 ///
 /// They change with the engine: a program that embeds a server needs the names of the crate's root only.
 pub mod parts {
-    /// Data structures without I/O, clock or domain terms.
+    /// Data structures without I/O, clock or knowledge of channels.
     pub mod base {
         pub use crate::base::{
             budget, counters, figures, networks, outbox, payload, seed, shared, slots, wheel,

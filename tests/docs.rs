@@ -136,6 +136,47 @@ fn files_that_are_named_exist() {
     assert!(missing.is_empty(), "files that are named and do not exist: {missing:#?}");
 }
 
+/// Names in backticks, each with the file in `src/` that stands right behind it, after at most `gap_max` characters:
+/// "`name` ([`file`]".
+fn names_beside_files(text: &str, gap_max: usize) -> Vec<(&str, &str)> {
+    let parts: Vec<_> = text.split('`').collect();
+    let inside = (1..parts.len()).step_by(2);
+    inside
+        .filter_map(|at| {
+            let (name, gap, file) = (parts[at], parts.get(at + 1)?, parts.get(at + 2)?);
+            let is_name = name.starts_with(char::is_alphabetic) && !name.contains(['/', ' ', '.', '=', '-']);
+            let is_beside = gap.len() <= gap_max && file.starts_with("src/") && file.ends_with(".rs");
+            (is_name && is_beside).then_some((name, *file))
+        })
+        .collect()
+}
+
+#[test]
+fn names_are_defined_in_the_files_beside_them() {
+    let (life, lexicon) = (read("docs/LIFE_OF_A_MESSAGE.md"), read("docs/LEXICON.md"));
+    let (life, mut checked) = (prose(&life), 0);
+    let of_lexicon = lexicon.lines().filter(|line| line.starts_with("| **")).flat_map(|line| {
+        let file = line.trim_end_matches([' ', '|', '`']).rsplit('`').next().unwrap();
+        let term = line.split('|').nth(1).unwrap();
+        quoted(term, "`").map(move |name| (name, file))
+    });
+    for (name, file) in names_beside_files(&life, 4).into_iter().chain(of_lexicon) {
+        let name = name.rsplit("::").next().unwrap();
+        let code = read(file);
+        let is_defined = ["fn", "struct", "enum", "trait", "type", "const"].into_iter().any(|kind| {
+            let definition = format!("{kind} {name}");
+            code.match_indices(&definition).any(|(at, _)| {
+                !code[at + definition.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+            })
+        });
+        assert!(is_defined, "{file} defines no {name}");
+        checked += 1;
+    }
+    assert!(checked > 12, "only {checked} names seen: the search is broken");
+    let text = "`act` ([`src/a.rs`](../src/a.rs)) of `Home::b`, `src/c.rs`; `d` is far from `src/e.rs`";
+    assert_eq!(names_beside_files(text, 4), [("act", "src/a.rs"), ("Home::b", "src/c.rs")]);
+}
+
 #[test]
 fn every_invariant_has_its_test() {
     let mut files = Vec::new();

@@ -1,4 +1,5 @@
-//! Data structures without I/O, clock or domain words.
+//! Data structures without I/O or clock, which know nothing of channels. The one list with words of upper layers is
+//! that of the purposes of hashes (`seed::Purpose`): they must differ, so they stand together.
 //!
 //! * Connections and time: `slots` (a slab with generations), `pool`, `wheel` (deadlines), `numbered`.
 //! * Bytes: `shared` (reference-counted messages), `segment`, `outbox`, `budget`, `payload` (JSON or other bytes).

@@ -250,6 +250,9 @@ fn words_of_other_layers_are_found() {
     let expected = ["2: `ConnId` is no word of the layer proto"];
     assert_eq!(found("src/proto/http.rs", "fn f(of: ConnId) {}\n"), expected);
     assert_eq!(found("src/shard/carry/conn.rs", "fn f(of: ConnId) {}\n"), [""; 0]);
+    let counter = "pub struct Counters {\n    pub channels: Counter,\n}\n";
+    assert_eq!(found("src/base/counters.rs", counter), ["3: `channels` is no word of the layer base"]);
+    assert_eq!(found("src/shard/counters.rs", counter), [""; 0]);
 }
 
 #[test]
