@@ -65,7 +65,7 @@ impl KeyLog for Catch {
 
 /// Common state of a shard's handshakes.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct HandshakeSetup {
     pub(super) config: Arc<ServerConfig>,
     pub(super) catch: Arc<Catch>,
 }
@@ -73,7 +73,7 @@ pub(super) struct Ground {
 /// A TLS handshake in progress.
 pub(super) struct Handshake {
     rustls: UnbufferedServerConnection,
-    ground: Arc<Ground>,
+    setup: Arc<HandshakeSetup>,
     caught: Caught,
     /// Bytes at the start of the input that rustls has seen and needs again.
     seen_bytes: usize,
@@ -98,12 +98,12 @@ pub(super) struct Agreed {
 impl Handshake {
     /// # Errors
     /// [`Fault::Handshake`] when rustls cannot use the configuration.
-    pub(super) fn new(ground: Arc<Ground>) -> Result<Self, Fault> {
-        let rustls = UnbufferedServerConnection::new(Arc::clone(&ground.config))
+    pub(super) fn new(setup: Arc<HandshakeSetup>) -> Result<Self, Fault> {
+        let rustls = UnbufferedServerConnection::new(Arc::clone(&setup.config))
             .map_err(|error| Fault::Handshake(Box::new(error)))?;
         Ok(Self {
             rustls,
-            ground,
+            setup,
             caught: Caught::default(),
             seen_bytes: 0,
             has_spoken: false,
@@ -175,7 +175,7 @@ impl Handshake {
 
     /// Takes the secrets that rustls exported in this call: they belong to this connection.
     fn take_secrets(&mut self) {
-        let mut caught = self.ground.catch.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut caught = self.setup.catch.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = caught.client.take() {
             self.caught.client = Some(client);
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 use super::Fault;
-use super::handshake::{Agreed, Ground, Handshake, INTERNAL_ERROR, put_alert_in_the_clear};
+use super::handshake::{Agreed, Handshake, HandshakeSetup, INTERNAL_ERROR, put_alert_in_the_clear};
 use super::keys::{Keys, Secret, Version};
 use super::news::{CLOSE_NOTIFY, KEY_UPDATE, News, Unfinished};
 use super::record::{self, ContentType, HEADER_BYTES};
@@ -32,7 +32,7 @@ pub struct Link {
 
 enum State {
     /// The client has not sent anything yet.
-    Fresh(Arc<Ground>),
+    Fresh(Arc<HandshakeSetup>),
     Handshake(Box<Handshake>),
     Open {
         receiving: Keys,
@@ -98,8 +98,8 @@ pub struct Opened {
 }
 
 impl Link {
-    pub(super) fn new(ground: Arc<Ground>) -> Self {
-        Self::with(State::Fresh(ground), false)
+    pub(super) fn new(setup: Arc<HandshakeSetup>) -> Self {
+        Self::with(State::Fresh(setup), false)
     }
 
     fn with(state: State, is_client: bool) -> Self {
@@ -191,8 +191,8 @@ impl Link {
         out: &mut Vec<u8>,
         received: &mut Received,
     ) -> Result<(), Fault> {
-        if let State::Fresh(ground) = &self.state {
-            self.state = State::Handshake(Box::new(Handshake::new(Arc::clone(ground))?));
+        if let State::Fresh(setup) = &self.state {
+            self.state = State::Handshake(Box::new(Handshake::new(Arc::clone(setup))?));
         }
         if let State::Handshake(handshake) = &mut self.state {
             let (consumed, is_over) = handshake.advance(input, out)?;

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 pub use certificates::{CertificateError, Facts, Pem, PemPair};
-use handshake::{Catch, Ground};
+use handshake::{Catch, HandshakeSetup};
 pub(crate) use identity::{Identity, identity};
 pub use link::{Hot, Link};
 pub(crate) use link::{Opened, Received};
@@ -101,7 +101,7 @@ impl fmt::Display for Fault {
 
 /// The configuration of a shard's handshakes.
 #[derive(Debug)]
-pub struct Acceptor(Arc<Ground>);
+pub struct Acceptor(Arc<HandshakeSetup>);
 
 impl Acceptor {
     /// Makes an acceptor from a configuration of certificates, clients and tickets.
@@ -111,7 +111,7 @@ impl Acceptor {
         config.key_log = Arc::clone(&catch) as Arc<_>;
         config.enable_secret_extraction = true;
         config.max_early_data_size = 0;
-        Self(Arc::new(Ground { config: Arc::new(config), catch }))
+        Self(Arc::new(HandshakeSetup { config: Arc::new(config), catch }))
     }
 
     /// A link for a newly accepted connection. Its handshake, 3 KB, is allocated when the client sends something.
