@@ -95,6 +95,7 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
 }
 
 /// Like [`examine()`], for the content of a file and Centrifugo's variables.
+#[cfg(feature = "cli")]
 pub(super) fn examine_table(table: Table, variables: &Variables) -> (Effective, Vec<ConfigError>) {
     let source = Source { table, ..Source::default() };
     let mut sources = vec![source, variables::read(variables, variables::CENTRIFUGO)];

@@ -59,6 +59,7 @@ impl Variables {
     }
 
     /// The variables whose names begin with `prefix` and whose values are texts.
+    #[cfg(feature = "cli")]
     pub(super) fn texts(&self, prefix: &str) -> Vec<(String, String)> {
         let text = |word: &OsString| word.to_str().map(str::to_owned);
         let pairs = self.set.iter().filter_map(|(name, value)| Some((text(name)?, text(value)?)));

@@ -10,7 +10,7 @@ fn an_import_against_the_layers_is_found() {
     let planted = [
         ("base", "base", "proto tls hub session net shard outside config node control server bin"),
         ("proto", "base", "tls hub session net shard outside config node control server bin"),
-        ("tls", "base", "proto hub session net shard outside config node control server bin"),
+        ("tls", "tls", "base proto hub session net shard outside config node control server bin"),
         ("hub", "base", "proto tls session net shard outside config node control server bin"),
         ("session", "hub", "tls net shard outside config node control server bin"),
         ("net", "net", "base proto tls hub session shard outside config node control server bin"),

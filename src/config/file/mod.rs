@@ -13,7 +13,9 @@ mod walk;
 mod yaml;
 
 use super::args::Typed;
-use super::sections::{List, Unsupported};
+use super::sections::List;
+#[cfg(feature = "cli")]
+use super::sections::Unsupported;
 use super::value::Table;
 use super::{ConfigError, ConfigWarning, Place};
 use std::fs::File;
@@ -113,6 +115,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
 }
 
 /// Whether this is the name of a section, or of a key at the top.
+#[cfg(feature = "cli")]
 pub(super) fn is_known(name: &str) -> bool {
     let inside =
         |path: &String| path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.') || rest.is_empty());

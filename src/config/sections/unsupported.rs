@@ -196,6 +196,7 @@ impl Unsupported {
     }
 
     /// The message for a value without effect at this path; `None` if there is none.
+    #[cfg(feature = "cli")]
     pub(in super::super) fn remark(path: &str, value: &Value) -> Option<String> {
         let (table, name) = path.rsplit_once('.').unwrap_or(("", path));
         let of_switch = || Self::find(table).filter(|key| key.taken == Taken::Disabled && name == "enabled");

@@ -2,8 +2,6 @@
 
 use std::{env, fs, process};
 
-use serde_json::json;
-
 use super::{KEY, LAST, PUBLISH, answer, ask, get, post, publish, text};
 use crate::support::backend::{Running, options};
 use crate::support::{Peer, Server};

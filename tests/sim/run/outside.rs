@@ -7,7 +7,7 @@ use throng::parts::base::shared::Shared;
 use throng::parts::hub::home::{Answer, Terms};
 use throng::parts::hub::{DataKind, Publication, home_of};
 use throng::parts::shard::mailbox::{Asker, Deed, Letter, Order, Target};
-use throng::parts::shard::outside::{Grant, Outside};
+use throng::parts::shard::outside::Grant;
 
 use super::Run;
 use crate::late::Memories;
