@@ -163,6 +163,17 @@ fn unsafe_is_found_outside_of_its_file() {
 }
 
 #[test]
+fn a_file_that_the_package_does_not_hold_is_found() {
+    let expected = ["2: the package does not hold `fuzz/`: its tests would not compile"];
+    let modules = "#[path = \"../fuzz/src/lib.rs\"]\nmod targets;\n";
+    assert_eq!(found("tests/corpus.rs", modules), expected);
+    let text = "const A: &str = include_str!(\"../../fuzz/Cargo.toml\");\n";
+    assert_eq!(found("tests/it/main.rs", text), expected);
+    assert_eq!(found("fuzz/a.rs", modules), [""; 0]);
+    assert_eq!(found("tests/corpus.rs", "#[path = \"targets/mod.rs\"]\nmod targets;\n"), [""; 0]);
+}
+
+#[test]
 fn unfinished_work_is_found() {
     for name in ["todo", "unimplemented", "dbg"] {
         let body = format!("fn f() {{ {name}!(); }}\n");

@@ -48,6 +48,7 @@ pub(crate) fn check(path: &str, text: &str, dependencies: &[String]) -> Vec<Find
     let mut found = head(text);
     found.extend(sizes(text, &tokens));
     found.extend(words(path, &tokens));
+    found.extend(outside_package(path, text));
     if path == "src/session/mod.rs" {
         found.extend(crate::relay::passed_on(&tokens));
     }
@@ -98,6 +99,20 @@ fn words(path: &str, tokens: &[Token<'_>]) -> Found {
         }
     }
     found
+}
+
+/// Files of the package of the fuzz targets, which this package does not hold, so that a packaged copy would not compile.
+fn outside_package(path: &str, text: &str) -> Found {
+    let names_file = |line: &str| {
+        ["#[path = \"", "include_str!(\"", "include_bytes!(\"", "include!(\""]
+            .iter()
+            .any(|way| line.split_once(way).is_some_and(|(_, file)| file.contains("../fuzz/")))
+    };
+    let is_packaged = !path.starts_with("fuzz/");
+    let lines = text.lines().enumerate().filter(|(_, line)| is_packaged && names_file(line));
+    lines
+        .map(|(at, _)| (at + 1, "the package does not hold `fuzz/`: its tests would not compile".to_owned()))
+        .collect()
 }
 
 /// `net/sys.rs` is the module `net::sys`; `net/mod.rs` is `net`; the crate's root is empty.
