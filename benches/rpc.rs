@@ -6,6 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use throng::SocketIoOptions;
 use throng::parts::base::networks::Networks;
 use throng::parts::hub::words::{Identified, Reply};
 use throng::parts::proto::centrifuge::message::Encoding;
@@ -55,6 +56,7 @@ impl Served {
             limits_calls: false,
             secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
+            socketio: SocketIoOptions::default(),
         };
         let wire = Wire { transport: Transport::WebSocket, encoding: Encoding::Json, deflate: Deflate::Off };
         let session = Session::Centrifuge(Centrifuge::new(wire, Opening::default()));

@@ -310,10 +310,24 @@ pub use proto::ws::Kind;
 pub use server::Server;
 pub use session::raw::{Call, Outcome as CallOutcome};
 pub use session::{
-    ClientCertificate, ClientId, CloseReason, Endpoint, Handler, Message, NoHandler, Peer, Serves, Transport,
+    ClientCertificate, ClientId, CloseReason, Endpoint, Handler, Message, NoHandler, Peer, Serves,
+    SocketIoOptions, Transport,
 };
 pub use shard::mailbox::Target;
 pub use tls::CertificateError;
+
+/// Socket.IO: applications whose clients are those of the reference, unmodified.
+///
+/// [`Routes`](socketio::Routes) is an application by a table of functions, [`Events`](socketio::Events) the trait that it
+/// implements; [`SocketIo`](socketio::SocketIo) makes a server's handler of either. [`Config::socketio`] turns the
+/// endpoint on. `docs/SOCKETIO.md` says what is served.
+pub mod socketio {
+    pub use crate::proto::socketio::{Attachments, JsonArgs, JsonItems};
+    pub use crate::session::socketio::{
+        AckId, Acked, Admit, Binary, Connecting, EmitError, Ending, Event, Events, Gone, Routes, Socket,
+        SocketId, SocketIo, Turn, Why,
+    };
+}
 
 /// The engine's parts, for the binary, benches, tests and fuzz targets.
 ///
@@ -402,6 +416,8 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../docs/EMBEDDING.md")]
     struct Embedding;
+    #[doc = include_str!("../docs/SOCKETIO.md")]
+    struct SocketIo;
     #[doc = include_str!("../docs/TLS.md")]
     struct Tls;
 }

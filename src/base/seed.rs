@@ -24,6 +24,10 @@ pub enum Purpose {
     Once = 5,
     /// The retry delay of a client.
     Retry = 6,
+    /// The proof in the id of a Socket.IO socket.
+    Socket = 7,
+    /// The mask of the place in such an id.
+    SocketMask = 8,
 }
 
 /// A key of 128 bits. It is the process's secret: anyone with it can forge session ids, and choose channels that all

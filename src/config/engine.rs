@@ -26,6 +26,7 @@ impl Config {
             rates: self.rates.clone(),
             namespaces: Arc::clone(&self.namespaces),
             endpoints: endpoints(self, node),
+            socketio: self.socketio.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             proxy_protocol: self.proxy_protocol,
             compression: self.compression.then_some(compression),
@@ -84,9 +85,15 @@ fn table(config: &Config) -> Vec<Endpoint> {
         .websocket_path
         .iter()
         .map(|path| Endpoint { path: path.clone(), serves: Serves::Centrifuge(Transport::WebSocket) });
+    let socketio = Some(&config.socketio).filter(|options| options.enabled);
+    let socketio = socketio.into_iter().flat_map(|options| {
+        // Most clients write a slash at the end.
+        let path = options.path.trim_end_matches('/');
+        [path.to_owned(), format!("{path}/")].map(|path| Endpoint { path, serves: Serves::SocketIo })
+    });
     let page = config.page.or(config.first_page.then_some(PAGE));
     let page = page.map(|page| Endpoint { path: "/".to_owned(), serves: Serves::Page(page) });
-    websocket.chain(config.endpoints.iter().cloned()).chain(page).collect()
+    websocket.chain(config.endpoints.iter().cloned()).chain(socketio).chain(page).collect()
 }
 
 /// The paths of the control listener that client listeners serve, each with its access rule. Requests for the others

@@ -200,6 +200,8 @@ impl fmt::Display for ConfigWarning {
 
 /// The flag of a key without its dashes: `ping-interval-ms` for `ping_interval_ms`.
 pub(super) fn flag_name(key: &str) -> String {
+    // The flag names the protocol, not its switch.
+    let key = if key == "socketio.enabled" { "socketio" } else { key };
     key.replace(['_', '.'], "-")
 }
 

@@ -14,7 +14,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Keys of sections that are also flags.
-const FLAGS: [&str; 5] = [
+const FLAGS: [&str; 6] = [
+    "socketio.enabled",
     "client.insecure",
     "client.allowed_origins",
     "client.token.hmac_secret_key",

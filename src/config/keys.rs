@@ -383,10 +383,11 @@ mod tests {
     /// have a test of their own.
     #[test]
     fn every_field_of_the_configuration_has_a_key() {
-        const OF_SECTIONS: [&str; 10] = [
+        const OF_SECTIONS: [&str; 11] = [
             "client",
             "rates",
             "endpoints",
+            "socketio",
             "connect_responses",
             "namespaces",
             "outside",

@@ -46,7 +46,7 @@ mod tls;
 mod value;
 mod variables;
 
-use crate::session::{Endpoint, Transport};
+use crate::session::{Endpoint, SocketIoOptions, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -138,6 +138,8 @@ pub struct Config {
     /// Endpoints beside the Centrifuge endpoint: other transports, emulation of bidirectional clients, pages. Default
     /// none; see [`Endpoint::beside_websocket`].
     pub endpoints: Vec<Endpoint>,
+    /// Options of the Socket.IO endpoint. Default off.
+    pub socketio: SocketIoOptions,
     /// Responses to refused unidirectional clients, by transport, for those whose response waits for the answer to
     /// connect. Default none.
     pub connect_responses: Vec<(Transport, Vec<CodeRule>)>,
@@ -245,6 +247,7 @@ impl Default for Config {
             client: ClientOptions::default(),
             rates: Rates::default(),
             endpoints: Vec::new(),
+            socketio: SocketIoOptions::default(),
             connect_responses: Vec::new(),
             namespaces: Arc::default(),
             outside: Arc::default(),

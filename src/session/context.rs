@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::labels;
-use super::{Action, ClientId, Endpoints, Secret};
+use super::{Action, ClientId, Endpoints, Secret, SocketIoOptions};
 use crate::base::counters::ByPlace;
 use crate::base::networks::Networks;
 use crate::base::shared::Shared;
@@ -125,6 +125,8 @@ pub struct Counts {
     pub requests: u64,
     /// Answers to heartbeats.
     pub pongs: u64,
+    /// Heartbeats that the session has sent by itself.
+    pub pings: u64,
 }
 
 /// The sessions' part of the configuration.
@@ -146,4 +148,6 @@ pub struct Settings {
     pub secret: Secret,
     /// Proxies whose PROXY and forwarding headers are trusted.
     pub trusted_proxies: Networks,
+    /// Options of the Socket.IO endpoint.
+    pub socketio: SocketIoOptions,
 }

@@ -32,6 +32,8 @@ pub enum CloseReason {
     Stale,
     /// An invalid command (3501).
     BadRequest,
+    /// A packet of Engine.IO or Socket.IO breaks the rule that the text names (1002).
+    Malformed(&'static str),
     /// A client's request, or its expiry, requires it.
     Dismissed(Dismissed),
     /// The application ordered it, by its API or a hook.
@@ -90,6 +92,7 @@ impl CloseReason {
             Self::MessageTimeout => Some((Some(POLICY_VIOLATION), "message did not arrive in time")),
             Self::Stale => disconnect(Disconnect::STALE),
             Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
+            Self::Malformed(rule) => Some((Some(PROTOCOL_ERROR), rule)),
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
             Self::Slow | Self::Budget => disconnect(Disconnect::SLOW),
             Self::Worn => disconnect(Disconnect::CONNECTION_EXPIRED),
@@ -123,6 +126,8 @@ fn code_of(why: Dismissed) -> Disconnect {
     }
 }
 
+/// Close code of an error of the protocol (RFC 6455 §7.4.1).
+const PROTOCOL_ERROR: u16 = 1002;
 /// Close code for violations without a code of their own (RFC 6455 §7.4.1). Centrifuge's clients reconnect after it.
 const POLICY_VIOLATION: u16 = 1008;
 /// Close code of a server error (RFC 6455 §7.4.1).

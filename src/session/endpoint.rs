@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::centrifuge::{Centrifuge, HeldHead, Opening};
 use super::desk::Routes;
 use super::wire::{Framing, Transport, Wire};
-use super::{Action, Context};
+use super::{Action, Context, engine};
 use crate::hub::codes::CodeRule;
 use crate::proto::centrifuge::message::Encoding;
 use crate::proto::http::{Refusal, Request, Status, connection_line};
@@ -68,6 +68,8 @@ pub enum Serves {
     Emulation,
     /// An HTML page.
     Page(&'static str),
+    /// Socket.IO.
+    SocketIo,
     /// An empty object: for clients that open their connection before they upgrade it, and for external health
     /// checks.
     Init,
@@ -98,6 +100,8 @@ impl Endpoint {
 pub(super) enum Opened {
     /// A session, and the messages in its request.
     Session(Centrifuge, Option<Vec<u8>>),
+    /// An Engine.IO session.
+    Engine(engine::Opening),
     /// The request is answered; another one may follow on the same connection.
     Answered,
 }
@@ -106,7 +110,8 @@ impl Serves {
     /// Whether a request with a body is accepted.
     pub(super) fn takes_post(self) -> bool {
         match self {
-            Self::Emulation => true,
+            // Also what is refused is read first.
+            Self::Emulation | Self::SocketIo => true,
             Self::Centrifuge(transport) => transport.methods().contains(&"POST"),
             Self::Page(_) | Self::Init => false,
         }
@@ -145,7 +150,9 @@ impl Endpoints {
             ));
         }
         Ok(match serves {
-            Some(Serves::Centrifuge(_) | Serves::Emulation | Serves::Init) => cors(origin.as_deref()),
+            Some(Serves::Centrifuge(_) | Serves::Emulation | Serves::SocketIo | Serves::Init) => {
+                cors(origin.as_deref())
+            }
             Some(Serves::Page(_)) | None => String::new(),
         })
     }
@@ -186,6 +193,7 @@ impl Endpoints {
                 Ok(Opened::Answered)
             }
             Serves::Emulation => self.emulate(request, body, cors, cx),
+            Serves::SocketIo => Ok(engine::open(request, cors, cx)?.map_or(Opened::Answered, Opened::Engine)),
             Serves::Centrifuge(transport) if transport.framing() == Framing::WebSocket => {
                 let upgrade = Upgrade::parse(request, SUBPROTOCOLS, cx.press.is_on())?;
                 upgrade.write(cx.out);

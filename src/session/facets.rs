@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 
 use super::desk::Wait;
 use super::head::{Head, Standing};
-use super::{ClientId, CloseReason, Format, Handler, Session, Transport, raw};
+use super::{ClientId, CloseReason, Format, Handler, Session, SessionKind, Transport, raw};
 use crate::proto::ws::Deflate;
 
 /// The phase of a session. Phases follow this order, except that a refused client may identify itself again.
@@ -51,6 +51,8 @@ pub enum Pings {
     Answered,
     /// The server pings; the client has no way to answer.
     Unanswered,
+    /// The server pings; the session does so by itself, at its own deadline.
+    Own,
     /// No pings: the session is not open.
     Nobody,
 }
@@ -74,7 +76,7 @@ impl<S> Session<S> {
         match self {
             Self::Head(head) => phase_of(head.standing()),
             Self::Away(away) => phase_of(away.standing()),
-            Self::Raw(_) => Phase::Live,
+            Self::Raw(_) | Self::SocketIo(_) => Phase::Live,
             Self::Centrifuge(centrifuge) => centrifuge.phase(),
             Self::Ended => Phase::Over,
         }
@@ -88,6 +90,7 @@ impl<S> Session<S> {
                 Pings::Unanswered
             }
             Self::Centrifuge(_) | Self::Raw(_) => Pings::Answered,
+            Self::SocketIo(_) => Pings::Own,
             Self::Head(_) | Self::Away(_) | Self::Ended => Pings::Nobody,
         }
     }
@@ -97,15 +100,16 @@ impl<S> Session<S> {
     pub fn deadline_ms(&self) -> Option<u64> {
         match self {
             Self::Raw(raw) => raw.timer_at_ms().map(NonZeroU64::get),
+            Self::SocketIo(session) => Some(session.deadline_ms()),
             Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => None,
         }
     }
 
-    /// Sets or clears that deadline.
+    /// Sets or clears that deadline, where a handler sets it.
     pub fn set_deadline_ms(&mut self, at_ms: Option<u64>) {
         match self {
             Self::Raw(raw) => raw.set_timer_at_ms(at_ms.and_then(NonZeroU64::new)),
-            Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => {}
+            Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => {}
         }
     }
 
@@ -113,16 +117,26 @@ impl<S> Session<S> {
     #[inline]
     pub fn is_trusted(&self) -> bool {
         match self {
-            Self::Raw(_) => true,
+            Self::Raw(_) | Self::SocketIo(_) => true,
             Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => false,
         }
     }
 
-    /// The transport of the connection; `None` for an embedder's endpoint, and for a session that is not open.
+    /// The transport of the Centrifuge protocol; `None` for a session of another kind.
     pub fn transport(&self) -> Option<Transport> {
         match self {
             Self::Centrifuge(session) => Some(session.transport()),
-            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::Ended => None,
+            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::SocketIo(_) | Self::Ended => None,
+        }
+    }
+
+    /// The kind of the session in metrics; `None` for one that is not open.
+    pub(crate) fn kind(&self) -> Option<SessionKind> {
+        match self {
+            Self::Centrifuge(session) => Some(SessionKind::Centrifuge(session.transport())),
+            Self::Raw(_) => Some(SessionKind::Raw),
+            Self::SocketIo(_) => Some(SessionKind::SocketIo),
+            Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
     }
 
@@ -130,7 +144,7 @@ impl<S> Session<S> {
     pub fn encoding_name(&self) -> &'static str {
         match self {
             Self::Centrifuge(session) => session.encoding().name(),
-            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::Ended => "",
+            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::SocketIo(_) | Self::Ended => "",
         }
     }
 
@@ -140,7 +154,7 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(session) => Some(Format::Centrifuge(session.form(takes_deltas, takes_numbers))),
             Self::Raw(raw) => Some(Format::Raw(raw::Form { deflate: raw.deflate() })),
-            Self::Head(_) | Self::Away(_) | Self::Ended => None,
+            Self::Head(_) | Self::Away(_) | Self::SocketIo(_) | Self::Ended => None,
         }
     }
 
@@ -149,6 +163,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.deflate(),
             Self::Centrifuge(centrifuge) => centrifuge.deflate(),
+            Self::SocketIo(session) => session.deflate(),
             Self::Head(_) | Self::Away(_) | Self::Ended => Deflate::Off,
         }
     }
@@ -160,6 +175,7 @@ impl<S> Session<S> {
             Self::Away(away) => away.held_bytes(),
             Self::Raw(raw) => raw.held_bytes(),
             Self::Centrifuge(centrifuge) => centrifuge.held_bytes(),
+            Self::SocketIo(session) => session.held_bytes(),
             Self::Ended => 0,
         }
     }
@@ -170,6 +186,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.decoder.partial_since_ms(),
             Self::Centrifuge(centrifuge) => centrifuge.decoder.partial_since_ms(),
+            Self::SocketIo(session) => session.decoder.partial_since_ms(),
             Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
     }
@@ -179,6 +196,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.decoder.restart(now_ms),
             Self::Centrifuge(centrifuge) => centrifuge.decoder.restart(now_ms),
+            Self::SocketIo(session) => session.decoder.restart(now_ms),
             Self::Head(_) | Self::Away(_) | Self::Ended => {}
         }
     }
@@ -192,7 +210,7 @@ impl<S> Session<S> {
     pub fn waits_for(&self) -> Option<Wait> {
         match self {
             Self::Away(away) => Some(away.wait()),
-            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => None,
+            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => None,
         }
     }
 
@@ -203,7 +221,7 @@ impl<S> Session<S> {
                 away.end();
                 true
             }
-            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => false,
+            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => false,
         }
     }
 
@@ -211,7 +229,7 @@ impl<S> Session<S> {
     pub fn cors(&self) -> &str {
         match self {
             Self::Head(head) => Head::cors(head),
-            Self::Raw(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => "",
+            Self::Raw(_) | Self::Away(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => "",
         }
     }
 
@@ -219,7 +237,7 @@ impl<S> Session<S> {
     pub fn refused(&mut self) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.connect_refused(),
-            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::Ended => {}
+            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::SocketIo(_) | Self::Ended => {}
         }
     }
 
@@ -227,6 +245,7 @@ impl<S> Session<S> {
     pub fn closed<H: Handler<State = S>>(self, handler: &mut H, client: ClientId, reason: &CloseReason) {
         match self {
             Self::Raw(raw) => handler.closed(raw.into_state(), client, reason),
+            Self::SocketIo(session) => session.closed(handler, client, reason),
             Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => {}
         }
     }

@@ -6,7 +6,7 @@
 use super::desk::{Away, Denied, Route};
 use super::endpoint::{Opened, Serves};
 use super::raw::{Handler, Peer, Raw};
-use super::{Action, CloseReason, Context, Forwarded, Phase, Session};
+use super::{Action, CloseReason, Context, Forwarded, Phase, Session, socketio};
 use crate::proto::chunked::{Decoder, Flaw};
 use crate::proto::forwarded;
 use crate::proto::http::{Framing, Refusal, Request, Status};
@@ -396,6 +396,7 @@ fn answer<H: Handler>(
             Opened::Session(session, first) => {
                 Opening { first, ..Opening::new(Session::Centrifuge(session)) }
             }
+            Opened::Engine(opening) => Opening::new(Session::SocketIo(socketio::Session::new(opening, cx))),
             Opened::Answered => {
                 cx.counts.requests += 1;
                 Opening::new(Session::Head(Head::kept()))

@@ -6,15 +6,17 @@
 //!
 //! * `head` reads the request, `endpoint` decides where it leads; `transport` and `wire`: how messages travel.
 //! * `centrifuge`: its commands become asks (`commands`); `replies` and `pushes` write the results with the protocol's
-//!   numbers. `raw`: endpoints of a [`Handler`]. `desk`: requests that are answered outside the shards.
+//!   numbers. `raw`: endpoints of a [`Handler`]. `socketio`, over `engine`: sockets of a Socket.IO application. `desk`:
+//!   requests that are answered outside the shards.
 //! * `context` is the input and output of each call, `action` the list of everything that a client can cause.
 //! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of
 //!   deliveries.
-//! * `ending` has [`CloseReason`], `client_id` [`ClientId`]; `secret` signs session ids; `pongs` bounds answers to pings; `labels`: values of
-//!   labels in metrics.
+//! * `ending` has [`CloseReason`], `client_id` [`ClientId`]; `secret` signs session ids; `pongs` bounds answers to pings,
+//!   `bound` the output of handlers; `labels`: values of labels in metrics.
 //! * `deferred`: values of a protocol that a shard keeps without knowing the protocol.
 
 mod action;
+mod bound;
 pub mod centrifuge;
 mod client_id;
 mod context;
@@ -22,6 +24,7 @@ mod deferred;
 pub(crate) mod desk;
 mod ending;
 pub(crate) mod endpoint;
+mod engine;
 mod facets;
 mod format;
 pub(crate) mod head;
@@ -29,6 +32,7 @@ pub(crate) mod labels;
 mod pongs;
 pub mod raw;
 mod secret;
+pub(crate) mod socketio;
 mod transport;
 pub mod wire;
 
@@ -48,8 +52,9 @@ pub(crate) use format::{Format, encode};
 use pongs::Pongs;
 pub use raw::{Handler, Message, NoHandler, Peer};
 pub use secret::Secret;
+pub use socketio::SocketIoOptions;
 pub use transport::Transport;
-pub(crate) use transport::{kind_of, kinds};
+pub(crate) use transport::{SessionKind, kinds};
 
 /// Close codes for raw clients of a draining or overloaded server (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
@@ -73,6 +78,8 @@ pub enum Session<S> {
     Away(Box<desk::Away>),
     /// The Centrifuge protocol in JSON.
     Centrifuge(centrifuge::Centrifuge),
+    /// Socket.IO.
+    SocketIo(socketio::Session<S>),
     /// Over: input is discarded.
     Ended,
 }
@@ -137,6 +144,7 @@ impl<S> Session<S> {
         let outcome = match self {
             Self::Raw(raw) => raw.receive(input, input_at, handler, &mut pongs, cx),
             Self::Centrifuge(centrifuge) => centrifuge.receive(input, handler, &mut pongs, cx),
+            Self::SocketIo(session) => session.receive(input, handler, &mut pongs, cx),
             Self::Away(away) => {
                 away.keep(input);
                 Ok(())
@@ -154,6 +162,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => Some(&mut raw.decoder),
             Self::Centrifuge(centrifuge) => Some(&mut centrifuge.decoder),
+            Self::SocketIo(session) => Some(&mut session.decoder),
             Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
     }
@@ -163,7 +172,7 @@ impl<S> Session<S> {
         match self {
             Self::Head(head) => head.inherit(standing),
             Self::Away(away) => away.inherit(standing),
-            Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => {}
+            Self::Raw(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => {}
         }
     }
 
@@ -203,11 +212,16 @@ impl<S> Session<S> {
             Self::Centrifuge(centrifuge) if centrifuge.transport().framing() != wire::Framing::WebSocket => {
                 centrifuge.take(data, handler, cx)
             }
-            Self::Centrifuge(_) | Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => Ok(()),
+            Self::Centrifuge(_)
+            | Self::SocketIo(_)
+            | Self::Raw(_)
+            | Self::Head(_)
+            | Self::Away(_)
+            | Self::Ended => Ok(()),
         }
     }
 
-    /// Handles the expiry of the handler's timer.
+    /// Handles the time of [`Session::deadline_ms`]: the expiry of the handler's timer, or the session's own deadline.
     ///
     /// # Errors
     /// The reason for which the session ends.
@@ -218,6 +232,7 @@ impl<S> Session<S> {
     ) -> Result<(), CloseReason> {
         match self {
             Self::Raw(raw) => raw.timer(handler, cx),
+            Self::SocketIo(session) => session.timer(handler, cx),
             Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => Ok(()),
         }
     }
@@ -237,7 +252,7 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.reply(id, reply, cx),
             Self::Raw(raw) => return raw.reply(reply, handler, cx),
-            Self::Head(_) | Self::Away(_) | Self::Ended => {}
+            Self::Head(_) | Self::Away(_) | Self::SocketIo(_) | Self::Ended => {}
         }
         Ok(())
     }
@@ -246,7 +261,7 @@ impl<S> Session<S> {
     pub fn deny(&mut self, id: u32, denied: &Denied, cx: &mut Context<'_>) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.deny(id, denied, cx),
-            Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => {}
+            Self::Raw(_) | Self::SocketIo(_) | Self::Head(_) | Self::Away(_) | Self::Ended => {}
         }
     }
 
@@ -261,7 +276,7 @@ impl<S> Session<S> {
     ) -> bool {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.call_late(id, method, data, handler, cx),
-            Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => true,
+            Self::Raw(_) | Self::SocketIo(_) | Self::Head(_) | Self::Away(_) | Self::Ended => true,
         }
     }
 
@@ -281,7 +296,7 @@ impl<S> Session<S> {
                 let Deferred::Centrifuge(command) = deferred;
                 centrifuge.resume(id, command, handler, cx)
             }
-            Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => Ok(()),
+            Self::Raw(_) | Self::SocketIo(_) | Self::Head(_) | Self::Away(_) | Self::Ended => Ok(()),
         }
     }
 
@@ -289,7 +304,7 @@ impl<S> Session<S> {
     pub fn tell(&mut self, news: &News<'_>, cx: &mut Context<'_>) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.tell(news, cx),
-            Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => {}
+            Self::Raw(_) | Self::SocketIo(_) | Self::Head(_) | Self::Away(_) | Self::Ended => {}
         }
     }
 
@@ -297,7 +312,7 @@ impl<S> Session<S> {
     pub fn telling(&self, takes_deltas: bool) -> Option<Telling> {
         match self {
             Self::Centrifuge(centrifuge) => Some(Telling::Centrifuge(centrifuge.telling(takes_deltas))),
-            Self::Head(_) | Self::Raw(_) | Self::Away(_) | Self::Ended => None,
+            Self::Head(_) | Self::Raw(_) | Self::SocketIo(_) | Self::Away(_) | Self::Ended => None,
         }
     }
 
@@ -305,16 +320,16 @@ impl<S> Session<S> {
     pub fn code_of<'a>(&self, denied: &'a Denied) -> Option<(u32, &'a str)> {
         match self {
             Self::Centrifuge(_) => Some(centrifuge::code_of(denied)),
-            Self::Head(_) | Self::Raw(_) | Self::Away(_) | Self::Ended => None,
+            Self::Head(_) | Self::Raw(_) | Self::SocketIo(_) | Self::Away(_) | Self::Ended => None,
         }
     }
 
-    /// Writes a heartbeat for the client, if the session is past its handshake.
+    /// Writes a heartbeat for the client, if the shard sends those of the session.
     pub fn ping(&self, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Raw(_) => ws::frame::put_ping(out),
             Self::Centrifuge(centrifuge) => centrifuge.ping(out),
-            Self::Head(_) | Self::Away(_) | Self::Ended => return false,
+            Self::Head(_) | Self::Away(_) | Self::SocketIo(_) | Self::Ended => return false,
         }
         true
     }
@@ -337,10 +352,10 @@ impl<S> Session<S> {
             None
         };
         match (self, registered) {
-            (Self::Raw(_), Some((code, text))) => {
+            (Self::Raw(_) | Self::SocketIo(_), Some((code, text))) => {
                 ws::put_close(out, Some(code), &format!("{text}; retry after {retry_ms} ms"));
             }
-            (Self::Raw(_), None) => ws::put_close(out, code, text),
+            (Self::Raw(_) | Self::SocketIo(_), None) => ws::put_close(out, code, text),
             (Self::Centrifuge(centrifuge), _) => {
                 centrifuge.goodbye(code, text, registered.map(|_| retry_ms), out);
             }
@@ -407,6 +422,7 @@ pub(crate) mod tests {
             limits_calls: false,
             secret: Secret::new(Seed::from(7)),
             trusted_proxies: Networks::default(),
+            socketio: SocketIoOptions::default(),
         }
     }
 }

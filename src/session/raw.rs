@@ -11,13 +11,15 @@ use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::ops::Range;
 
+use super::bound::Bound;
 use super::pongs::Pongs;
+use super::socketio::{Acked, Admit, Connecting, Ending, Event, Gone, Socket};
 use super::{Action, ClientCertificate, ClientId, CloseReason, Context, InPlace};
 use crate::hub::DataKind;
 use crate::hub::words::{Ask, Denied, Enter, Reply};
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::http::{Refusal, Request};
-use crate::proto::ws::{Decoder, Deflate, Event, Kind, Payload, frame};
+use crate::proto::ws::{self, Decoder, Deflate, Kind, Payload, frame};
 pub use form::Form;
 pub use handlers::{Echo, NoHandler};
 
@@ -112,6 +114,55 @@ pub trait Handler: Send + 'static {
 
     /// Called when the connection is over; its state is returned. It has left its groups already.
     fn closed(&mut self, _state: Self::State, _client: ClientId, _reason: &CloseReason) {}
+
+    /// The methods of [`Events`](super::socketio::Events), for a handler that serves endpoints of its own beside a
+    /// Socket.IO application: both have the same state. Without them, every namespace is unknown. See
+    /// [`Events::connect`](super::socketio::Events::connect).
+    fn socket_connect(&mut self, _connecting: &Connecting<'_>) -> Admit<Self::State> {
+        Admit::unknown_namespace()
+    }
+
+    /// See [`Events::connected`](super::socketio::Events::connected).
+    ///
+    /// # Errors
+    /// How the socket ends.
+    fn socket_connected(
+        &mut self,
+        _state: &mut Self::State,
+        _socket: &mut Socket<'_, '_>,
+    ) -> Result<(), Ending> {
+        Ok(())
+    }
+
+    /// See [`Events::event`](super::socketio::Events::event).
+    ///
+    /// # Errors
+    /// How the socket ends.
+    fn socket_event(
+        &mut self,
+        _state: &mut Self::State,
+        _event: Event<'_>,
+        _socket: &mut Socket<'_, '_>,
+    ) -> Result<(), Ending> {
+        Ok(())
+    }
+
+    /// See [`Events::acked`](super::socketio::Events::acked).
+    ///
+    /// # Errors
+    /// How the socket ends.
+    fn socket_acked(
+        &mut self,
+        _state: &mut Self::State,
+        _token: u64,
+        _acked: Acked<'_>,
+        _socket: &mut Socket<'_, '_>,
+    ) -> Result<(), Ending> {
+        Ok(())
+    }
+
+    /// See [`Events::closed`](super::socketio::Events::closed).
+    fn socket_closed(&mut self, _state: Self::State, _gone: &Gone<'_>) {}
 }
 
 /// A call of a Centrifuge client.
@@ -163,52 +214,21 @@ pub struct Peer<'a, 'b> {
     bound: Bound,
 }
 
-/// Limit of a handler's output in one call.
-#[derive(Clone, Copy, Debug)]
-enum Bound {
-    /// None: it answers a message, and while the answers to a client wait, no more is read from it.
-    Answer,
-    /// The limit of queued bytes. `from` is the start of its output in the bytes to write.
-    Unasked { from: usize },
-    /// Exceeded: the rest of its output is dropped, and the connection ends.
-    Exceeded,
-}
-
 impl<'a, 'b> Peer<'a, 'b> {
     /// The peer of a handler that answers a message.
     fn answering(cx: &'a mut Context<'b>, deflate: Deflate) -> Self {
-        Self { cx, deflate, bound: Bound::Answer }
+        Self { cx, deflate, bound: Bound::answer() }
     }
 
     /// The peer of a handler that sends unrequested messages, which no pause in reading from the client bounds.
     pub(super) fn bounded(cx: &'a mut Context<'b>, deflate: Deflate) -> Self {
-        let from = cx.out.len();
-        Self { cx, deflate, bound: Bound::Unasked { from } }
+        let bound = Bound::unasked(cx);
+        Self { cx, deflate, bound }
     }
 
     /// Whether the connection continues after the output.
     pub(super) fn outcome(&self) -> Result<(), CloseReason> {
-        match self.bound {
-            Bound::Answer | Bound::Unasked { .. } => Ok(()),
-            Bound::Exceeded => Err(CloseReason::Slow),
-        }
-    }
-
-    /// Whether a message of this length may be sent. One message always fits, as in an outbox.
-    #[inline]
-    fn may_send(&mut self, length: usize) -> bool {
-        match self.bound {
-            Bound::Answer => true,
-            Bound::Exceeded => false,
-            Bound::Unasked { from } => {
-                let waiting = self.cx.waiting_bytes + self.cx.out.len() - from;
-                let fits = waiting == 0 || waiting + length <= self.cx.settings.outbox_bytes_max;
-                if !fits {
-                    self.bound = Bound::Exceeded;
-                }
-                fits
-            }
-        }
+        self.bound.outcome()
     }
 
     /// The id of the connection, unique for as long as it lives.
@@ -243,7 +263,7 @@ impl<'a, 'b> Peer<'a, 'b> {
     /// client.
     #[inline]
     pub fn send(&mut self, kind: Kind, data: &[u8]) {
-        if !self.may_send(data.len()) {
+        if !self.bound.takes(self.cx.out.len(), data.len(), self.cx) {
             return;
         }
         self.cx.counts.messages_out += 1;
@@ -376,7 +396,7 @@ impl<S> Raw<S> {
             .map_err(CloseReason::Violation)?
         {
             match event {
-                Event::Message(kind, mut payload) => {
+                ws::Event::Message(kind, mut payload) => {
                     cx.counts.messages_in += 1;
                     let at = match (&payload, input_at) {
                         (Payload::Slice(bytes), Some(begin)) => {
@@ -389,9 +409,9 @@ impl<S> Raw<S> {
                     handler.message(&mut self.state, message, &mut Peer::answering(cx, deflate))?;
                     cx.press.reclaim(payload);
                 }
-                Event::Ping(payload) => pongs.answer(&payload, cx),
-                Event::Pong => cx.counts.pongs += 1,
-                Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
+                ws::Event::Ping(payload) => pongs.answer(&payload, cx),
+                ws::Event::Pong => cx.counts.pongs += 1,
+                ws::Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
             }
         }
         Ok(())

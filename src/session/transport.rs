@@ -147,18 +147,46 @@ impl Transport {
     }
 }
 
-/// The number of a kind of session in counters: the transport's, and the next one for raw endpoints, which have none.
-pub(crate) const fn kind_of(transport: Option<Transport>) -> usize {
-    match transport {
-        Some(transport) => transport.index(),
-        None => Transport::COUNT,
+/// The kind of an open session in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionKind {
+    /// The Centrifuge protocol over this transport.
+    Centrifuge(Transport),
+    /// An embedder's endpoint.
+    Raw,
+    /// Socket.IO.
+    SocketIo,
+}
+
+impl SessionKind {
+    /// Its number in counters.
+    pub(crate) const fn number(self) -> usize {
+        match self {
+            Self::Centrifuge(transport) => transport.index(),
+            Self::Raw => Transport::COUNT,
+            Self::SocketIo => Transport::COUNT + 1,
+        }
+    }
+
+    /// Its name in metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Centrifuge(transport) => transport.name(),
+            Self::Raw => "raw",
+            Self::SocketIo => "socketio",
+        }
+    }
+
+    /// Whether its clients connect by a command that names their program.
+    pub(crate) const fn is_named(self) -> bool {
+        matches!(self, Self::Centrifuge(_))
     }
 }
 
-/// Every number of [`kind_of`] with its name in metrics.
-pub(crate) fn kinds() -> impl Iterator<Item = (usize, &'static str)> {
-    let transports = Transport::ALL.into_iter().map(|transport| (transport.index(), transport.name()));
-    transports.chain([(kind_of(None), "raw")])
+/// All kinds.
+pub(crate) fn kinds() -> impl Iterator<Item = SessionKind> {
+    let transports = Transport::ALL.into_iter().map(SessionKind::Centrifuge);
+    transports.chain([SessionKind::Raw, SessionKind::SocketIo])
 }
 
 #[cfg(test)]

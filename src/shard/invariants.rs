@@ -8,7 +8,7 @@ use super::carry::queued::Waiting;
 use super::{Shard, World};
 use crate::base::slots::Key;
 use crate::session::desk::Wait;
-use crate::session::{Phase, Transport, kinds};
+use crate::session::{Phase, kinds};
 
 /// Numbers that gauges count.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,8 +17,8 @@ struct Gauges {
     half_open: u64,
     forwarding: u64,
     sessions: u64,
-    sessions_by_transport: BTreeMap<&'static str, u64>,
-    /// By transport, and by the index of the program's name.
+    sessions_by_kind: BTreeMap<&'static str, u64>,
+    /// By kind of session, and by the index of the program's name.
     clients_by_name: BTreeMap<(&'static str, usize), u64>,
     users: u64,
     clients: u64,
@@ -89,7 +89,7 @@ impl<W: World> Shard<W> {
         let place = match (conn.stage, conn.session.phase()) {
             (Stage::Open, Phase::Opening) => CountedAs::HalfOpen,
             (Stage::Open, Phase::Asking) => CountedAs::Asking,
-            (Stage::Open, _) => CountedAs::Session(conn.session.transport()),
+            (Stage::Open, _) => conn.session.kind().map_or(CountedAs::Nothing, CountedAs::Session),
             _ => CountedAs::Nothing,
         };
         if conn.stage == Stage::Open && conn.session.waits_for().is_some() {
@@ -131,14 +131,14 @@ impl<W: World> Shard<W> {
             half_open: c.half_open.value(),
             forwarding: c.forwarding.value(),
             sessions: c.sessions.value(),
-            sessions_by_transport: kinds()
-                .map(|(kind, name)| (name, c.sessions_by_kind[kind].value()))
+            sessions_by_kind: kinds()
+                .map(|kind| (kind.name(), c.sessions_by_kind[kind.number()].value()))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
             clients_by_name: kinds()
-                .flat_map(|(kind, name)| {
-                    let connected = c.clients_by_kind[kind].connected.iter().enumerate();
-                    connected.map(move |(place, count)| ((name, place), count.value()))
+                .flat_map(|kind| {
+                    let connected = c.clients_by_kind[kind.number()].connected.iter().enumerate();
+                    connected.map(move |(place, count)| ((kind.name(), place), count.value()))
                 })
                 .filter(|(_, count)| *count > 0)
                 .collect(),
@@ -175,11 +175,11 @@ impl<W: World> Shard<W> {
             all.connections += 1;
             all.half_open += u64::from(conn.counted_as == CountedAs::HalfOpen);
             all.forwarding += u64::from(conn.counted_as == CountedAs::Asking);
-            if let CountedAs::Session(transport) = conn.counted_as {
+            if let CountedAs::Session(kind) = conn.counted_as {
                 all.sessions += 1;
-                let name = transport.map_or("raw", Transport::name);
-                *all.sessions_by_transport.entry(name).or_default() += 1;
-                let is_client = transport.is_some() && conn.session.phase() == Phase::Live;
+                let name = kind.name();
+                *all.sessions_by_kind.entry(name).or_default() += 1;
+                let is_client = kind.is_named() && conn.session.phase() == Phase::Live;
                 assert_eq!(conn.named > 0, is_client, "who is let in is counted by its program's name");
                 if let Some(place) = conn.named.checked_sub(1) {
                     *all.clients_by_name.entry((name, place.into())).or_default() += 1;

@@ -12,7 +12,7 @@ use crate::hub::home;
 use crate::hub::options::Namespaces;
 use crate::proto::ws;
 use crate::proto::ws::press;
-use crate::session::{Endpoints, Secret, Settings, Speaks};
+use crate::session::{Endpoints, Secret, Settings, SocketIoOptions, Speaks};
 use crate::shard::counters::CLIENT_NAMES_MAX;
 
 /// Properties of a listener.
@@ -50,6 +50,8 @@ pub struct Options {
     pub namespaces: Arc<Namespaces>,
     /// Endpoints for requests.
     pub endpoints: Endpoints,
+    /// Options of the Socket.IO endpoint.
+    pub socketio: SocketIoOptions,
     /// Networks of proxies whose PROXY, `X-Forwarded-For` and `Forwarded` headers are trusted.
     pub trusted_proxies: Networks,
     /// Whether connections of trusted proxies begin with a PROXY header.
@@ -123,6 +125,7 @@ impl Options {
             limits_calls: self.rates.commands_max > 0 || self.rates.rpcs_max > 0,
             secret,
             trusted_proxies: self.trusted_proxies.clone(),
+            socketio: self.socketio.clone(),
         }
     }
 }

@@ -84,6 +84,41 @@ export class Server {
   }
 }
 
+/** One of the repository's examples, built beside the server, which takes its address as an argument. */
+export class Example {
+  static async start(name, port = undefined) {
+    const example = new Example();
+    example.port = port ?? (await freePort());
+    example.http = `http://127.0.0.1:${example.port}`;
+    const program = path.join(path.dirname(bin), "examples", name);
+    example.process = spawn(program, [`127.0.0.1:${example.port}`], { stdio: ["ignore", "ignore", "pipe"] });
+    example.log = "";
+    example.process.stderr.on("data", (data) => (example.log += data));
+    example.exited = once(example.process, "exit");
+    const until = Date.now() + 10_000;
+    while (!(await reachable(example.port))) {
+      if (example.process.exitCode !== null || Date.now() > until) {
+        await example.kill();
+        throw new Error(`${name} did not start: ${example.log}`);
+      }
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    return example;
+  }
+
+  /** Sends SIGTERM; resolves with the exit code. */
+  async drain() {
+    this.process.kill("SIGTERM");
+    const [code] = await this.exited;
+    return code;
+  }
+
+  async kill() {
+    if (this.process.exitCode === null) this.process.kill("SIGKILL");
+    await this.exited;
+  }
+}
+
 function reachable(port) {
   return new Promise((done) => {
     const socket = net.connect(port, "127.0.0.1");

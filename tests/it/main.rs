@@ -33,6 +33,7 @@ mod rates;
 mod regressions;
 mod serve;
 mod slow;
+mod socketio;
 mod support;
 mod tls;
 mod tls_hostile;

@@ -33,6 +33,7 @@ pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
+use throng::SocketIoOptions;
 use throng::parts::base::networks::Networks;
 use throng::parts::proto::ws::{Limits, Press, put_frame};
 use throng::parts::session::Told;
@@ -45,9 +46,10 @@ use throng::parts::session::{
 /// All endpoints, where they usually are.
 fn endpoints() -> Endpoints {
     let page = Endpoint { path: "/".to_owned(), serves: Serves::Page("a page") };
+    let socketio = Endpoint { path: "/socket.io/".to_owned(), serves: Serves::SocketIo };
     let transports = [vec![Endpoint::usual(Transport::WebSocket)], Endpoint::beside_websocket()];
     Endpoints {
-        table: transports.into_iter().flatten().chain([page]).collect(),
+        table: transports.into_iter().flatten().chain([socketio, page]).collect(),
         node: "n".to_owned(),
         ..Endpoints::default()
     }
@@ -75,6 +77,7 @@ impl Driver {
             limits_calls: false,
             secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
+            socketio: SocketIoOptions::default(),
         };
         let handler = Echo::new("/echo");
         let (out, actions, press, counts) = (Vec::new(), Vec::new(), Press::new(None), Counts::default());

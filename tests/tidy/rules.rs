@@ -95,7 +95,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "session",
         modules: &["session"],
         may_import: &["base", "proto", "hub"],
-        crates: &["subtle"],
+        crates: &["serde", "serde_json", "smallvec", "subtle"],
         never_std: WORLD,
         never_words: &[],
     },

@@ -21,6 +21,7 @@ fn path(sections: &mut Sections, transport: Transport) -> Slot<'_> {
 }
 
 const HOUR_MS: u64 = 3_600_000;
+const GIB: u64 = 1 << 30;
 const YEAR_MS: u64 = 366 * 24 * HOUR_MS;
 
 /// All keys of sections with a fixed path, in the order of the manual.
@@ -294,6 +295,43 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         |s| Slot::Switch(&mut s.init.enabled),
     ),
     key("init.handler_prefix", "Path of that endpoint", |s| Slot::Text(&mut s.init.path, Form::Path)),
+    key(
+        "socketio.enabled",
+        "Serve Socket.IO clients over WebSocket, for an application written in Rust (throng only)",
+        |s| Slot::Switch(&mut s.socketio.enabled),
+    ),
+    key("socketio.path", "Path of the Socket.IO endpoint, with or without a slash at the end", |s| {
+        Slot::Text(&mut s.socketio.path, Form::Path)
+    }),
+    key("socketio.transports", "Transports that Socket.IO clients may use: only websocket so far", |s| {
+        Slot::Texts(&mut s.socketio.transports)
+    }),
+    key("socketio.ping_interval", "Time between two pings to a Socket.IO client", |s| {
+        Slot::Duration(&mut s.socketio.ping_interval_ms, 1..=HOUR_MS)
+    }),
+    key(
+        "socketio.ping_timeout",
+        "Time that a Socket.IO client has to answer a ping; then its connection is closed",
+        |s| Slot::Duration(&mut s.socketio.ping_timeout_ms, 1..=HOUR_MS),
+    ),
+    key(
+        "socketio.connect_timeout",
+        "Time that a Socket.IO client has to connect to a namespace; then its connection is closed",
+        |s| Slot::Duration(&mut s.socketio.connect_timeout_ms, 1..=HOUR_MS),
+    ),
+    key(
+        "socketio.max_payload",
+        "Bytes of one message of a Socket.IO client, and of a packet with its attachments; beyond it, close 1009 and 1002",
+        |s| Slot::Bytes(&mut s.socketio.payload_bytes_max, 1..=GIB),
+    ),
+    key("socketio.parser", "Form of Socket.IO packets, which clients must be set to as well", |s| {
+        Slot::Either(&mut s.socketio.is_msgpack, ["json", "msgpack"])
+    }),
+    key(
+        "socketio.namespaces_max",
+        "Namespaces of one Socket.IO connection at a time; beyond it, connect_error",
+        |s| Slot::Count(&mut s.socketio.namespaces_max, 1..=255),
+    ),
     key(
         "http_server.tls.enabled",
         "Encrypt the connections of clients; tls_cert and tls_key say the same for several certificates",

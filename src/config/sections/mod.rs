@@ -23,7 +23,7 @@ use super::{ApiOptions, ClientOptions, Config, ControlPaths, Rates, ServerTls, S
 use crate::hub::codes::CodeRule;
 use crate::hub::options::{ChannelOptions, DataFormat};
 use crate::outside::options::{HookOptions, NamedVariables, TokenOptions};
-use crate::session::Transport;
+use crate::session::{SocketIoOptions, Transport};
 
 pub use aliases::{ALIASES, Alias, Unit};
 pub(super) use idle::idle;
@@ -79,6 +79,7 @@ pub struct Sections {
     tls: ServerTls,
     log_file: String,
     init: Carrier,
+    socketio: SocketIoOptions,
     skips_signatures: bool,
     uni_disconnects: Rules,
     sse_responses: Rules,

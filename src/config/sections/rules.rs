@@ -27,6 +27,7 @@ pub(in super::super) fn conflicts(sections: &Sections) -> Vec<Conflict> {
     header_names(sections, &mut tell);
     origins(sections, &mut tell);
     paths(sections, &mut tell);
+    socketio(sections, &mut tell);
     found
 }
 
@@ -253,6 +254,15 @@ fn origins(sections: &Sections, tell: Tell<'_>) {
     }
 }
 
+/// Refuses what Socket.IO does not do yet.
+fn socketio(sections: &Sections, tell: Tell<'_>) {
+    let transports = &sections.socketio.transports;
+    if transports.as_slice() != ["websocket"] {
+        let complaint = "expected [\"websocket\"]: HTTP long-polling is not served yet, so clients set transports to the same";
+        tell("socketio.transports".to_owned(), complaint.to_owned());
+    }
+}
+
 /// Checks that each endpoint has a path of its own. Flat keys are compared in `resolve`.
 fn paths(sections: &Sections, tell: Tell<'_>) {
     let served = sections.served();
@@ -313,6 +323,9 @@ impl Sections {
         }
         if self.init.enabled {
             served.push(("init.handler_prefix".to_owned(), &self.init.path, Serves::Init));
+        }
+        if self.socketio.enabled {
+            served.push(("socketio.path".to_owned(), &self.socketio.path, Serves::SocketIo));
         }
         served
     }

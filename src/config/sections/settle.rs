@@ -5,7 +5,7 @@ use super::{CallOptions, Carrier, Named, Rules, Sections};
 use crate::hub::options::{ChannelOptions, DataFormat, Namespaces};
 use crate::outside::options::{Calls, HookOptions, TokenOptions};
 use crate::session::endpoint::{EMULATION_PATH, INIT_PATH};
-use crate::session::{Endpoint, Transport};
+use crate::session::{Endpoint, Serves, SocketIoOptions, Transport};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -56,6 +56,7 @@ impl Default for Sections {
             tls: ServerTls::default(),
             log_file: String::new(),
             init: Carrier { enabled: false, path: INIT_PATH.to_owned() },
+            socketio: SocketIoOptions::default(),
             skips_signatures: false,
             uni_disconnects: Rules::default(),
             sse_responses: Rules::default(),
@@ -97,6 +98,7 @@ impl Sections {
         config.api = ApiOptions { enabled: !self.is_api_disabled, ..self.api.clone() };
         config.control_paths = self.control_paths();
         config.endpoints = self.endpoints();
+        config.socketio = self.socketio.clone();
         config.namespaces = Arc::new(self.namespaces());
         // The rest of these options have flat keys.
         let outside = Arc::make_mut(&mut config.outside);
@@ -155,7 +157,8 @@ impl Sections {
 
     /// The endpoints that are served.
     fn endpoints(&self) -> Vec<Endpoint> {
-        let served = self.served().into_iter();
+        // Socket.IO has options of its own.
+        let served = self.served().into_iter().filter(|(_, _, serves)| *serves != Serves::SocketIo);
         served.map(|(_, path, serves)| Endpoint { path: path.to_owned(), serves }).collect()
     }
 

@@ -178,6 +178,18 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     no("enable_unreleased_features", "there are none").warned(),
 ];
 
+const NO_POLLING: &str = "HTTP long-polling is not served yet, and this counts only with it";
+
+/// Keys of throng's own sections that a later version serves.
+static NOT_YET: &[Unsupported] = &[
+    no("socketio.cookie", NO_POLLING),
+    no("socketio.upgrade_timeout", NO_POLLING),
+    no("socketio.allow_eio3", "clients of Socket.IO 2 are not served yet: use version 3 or later"),
+    no("socketio.recovery_ttl", "connection state recovery is not served yet"),
+    no("socketio.proxy", "hooks for Socket.IO are not served yet: write the application in Rust"),
+    no("socketio.rules", "rules for Socket.IO are not served yet: write the application in Rust"),
+];
+
 impl Unsupported {
     /// The same key with a warning in place of an error.
     const fn warned(self) -> Self {
@@ -186,7 +198,8 @@ impl Unsupported {
 
     pub(in super::super) fn find(path: &str) -> Option<&'static Self> {
         let of_kind = generic(path);
-        UNSUPPORTED.iter().find(|key| key.path == path || Some(key.path) == of_kind.as_deref())
+        let all = UNSUPPORTED.iter().chain(NOT_YET);
+        all.into_iter().find(|key| key.path == path || Some(key.path) == of_kind.as_deref())
     }
 
     /// Whether the list has keys of this table.

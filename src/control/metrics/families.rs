@@ -32,7 +32,7 @@ static FAMILIES: &[Family] = &[
     Family {
         name: "throng_transport_sessions",
         kind: Kind::Gauge,
-        help: "Connections past their handshake, by transport; raw for raw endpoints.",
+        help: "Connections past their handshake, by transport; raw for raw endpoints, socketio for Socket.IO.",
         source: Source::Sessions,
     },
     Family {

@@ -7,8 +7,8 @@ use super::{Family, KeySetSource, Snapshot, Source, Values};
 use crate::base::counters::{ByPlace, Counter, Histogram};
 use crate::hub::tally::NamespaceCounters;
 use crate::outside::counts::{FAILURES, HOOKS, HookCounts, KEY_SETS, KeySetCounts, TokenCounts};
+use crate::session::kinds;
 use crate::session::labels::{ERRORS, OTHER, code_labels};
-use crate::session::{Transport, kind_of, kinds};
 use crate::shard::counters::{ByName, CLIENT_NAMES_MAX, Counters};
 use crate::tls::Facts;
 use std::collections::BTreeMap;
@@ -160,9 +160,9 @@ fn write_by_namespace(
 }
 
 fn write_sessions(name: &str, shards: &[Arc<Counters>], out: &mut String) -> fmt::Result {
-    kinds().try_for_each(|(kind, transport)| {
-        let count: u64 = shards.iter().map(|shard| shard.sessions_by_kind[kind].value()).sum();
-        writeln!(out, "{name}{{transport=\"{transport}\"}} {count}")
+    kinds().try_for_each(|kind| {
+        let count: u64 = shards.iter().map(|shard| shard.sessions_by_kind[kind.number()].value()).sum();
+        writeln!(out, "{name}{{transport=\"{}\"}} {count}", kind.name())
     })
 }
 
@@ -213,12 +213,13 @@ fn write_clients(
 ) -> fmt::Result {
     let names = ["", OTHER].into_iter().chain(snapshot.client_names.iter().map(String::as_str));
     let names: Vec<_> = names.take(CLIENT_NAMES_MAX).enumerate().collect();
-    for (kind, transport) in Transport::ALL.map(|transport| (kind_of(Some(transport)), transport.name())) {
+    for kind in kinds().filter(|kind| kind.is_named()) {
+        let transport = kind.name();
         let sum = |counts: &dyn Fn(&ByName) -> u64| -> u64 {
             snapshot
                 .shards
                 .iter()
-                .map(|shard| counts(&shard.clients_by_kind[kind]))
+                .map(|shard| counts(&shard.clients_by_kind[kind.number()]))
                 .fold(0, u64::wrapping_add)
         };
         for &(place, client) in &names {

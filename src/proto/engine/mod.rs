@@ -132,18 +132,33 @@ pub enum EngineError {
     BinaryBody,
 }
 
+impl EngineError {
+    /// The rule that is broken, without data of the client.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Empty => "an Engine.IO packet is empty",
+            Self::UnknownType(_) => "the type of an Engine.IO packet is unknown",
+            Self::NotUtf8 => "an Engine.IO packet of text is not UTF-8",
+            Self::Base64 => "an Engine.IO packet has binary data that is not base64",
+            Self::NotAMessage => "an Engine.IO packet with binary data is not a message",
+            Self::Length => "the length of an Engine.IO packet does not match the body",
+            Self::BinaryBody => "Engine.IO 4 has no binary request bodies",
+        }
+    }
+}
+
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("an Engine.IO packet is empty"),
             Self::UnknownType(byte) => {
                 write!(f, "no Engine.IO packet begins with \"{}\"", byte.escape_ascii())
             }
-            Self::NotUtf8 => f.write_str("an Engine.IO packet of text is not UTF-8"),
-            Self::Base64 => f.write_str("an Engine.IO packet has binary data that is not base64"),
-            Self::NotAMessage => f.write_str("an Engine.IO packet with binary data is not a message"),
-            Self::Length => f.write_str("the length of an Engine.IO packet does not match the body"),
-            Self::BinaryBody => f.write_str("Engine.IO 4 has no binary request bodies"),
+            Self::Empty
+            | Self::NotUtf8
+            | Self::Base64
+            | Self::NotAMessage
+            | Self::Length
+            | Self::BinaryBody => f.write_str(self.reason()),
         }
     }
 }
@@ -186,6 +201,21 @@ pub fn read_binary(protocol: EngineProtocol, bytes: &[u8]) -> Result<EnginePacke
         }
     };
     Ok(EnginePacket { kind: PacketKind::Message, content: Content::Bytes(data) })
+}
+
+/// Reads a whole WebSocket message.
+///
+/// # Errors
+/// As [`read_text`] and [`read_binary`]; and for text that is not UTF-8.
+pub fn read_message(
+    protocol: EngineProtocol,
+    is_text: bool,
+    bytes: &[u8],
+) -> Result<EnginePacket<'_>, EngineError> {
+    if !is_text {
+        return read_binary(protocol, bytes);
+    }
+    read_text(protocol, simdutf8::basic::from_utf8(bytes).map_err(|_| EngineError::NotUtf8)?)
 }
 
 fn kind_of_digit(digit: u8) -> Result<PacketKind, EngineError> {

@@ -2,9 +2,8 @@
 //!
 //! Invariant: arguments are validated when they are read, so iterating over them never fails.
 
-use serde::Deserialize;
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{DeserializeSeed, Error as _, SeqAccess};
+use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
 use super::placeholder::blank;
@@ -75,12 +74,32 @@ impl<'a> JsonArgs<'a> {
         JsonItems { left: self.text }
     }
 
-    /// Deserializes the arguments into a tuple or a list; surplus arguments are ignored.
+    /// Deserializes the arguments into a tuple or a list, `()` for none; surplus arguments are ignored.
     ///
     /// # Errors
     /// When an argument has another type, or is missing.
     pub fn read<T: Deserialize<'a>>(self) -> serde_json::Result<T> {
-        T::deserialize(SeqAccessDeserializer::new(self.items()))
+        T::deserialize(OfItems(self.items()))
+    }
+}
+
+/// Deserializes a list, or nothing where nothing is wanted.
+struct OfItems<'a>(JsonItems<'a>);
+
+impl<'de> Deserializer<'de> for OfItems<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+        visitor.visit_seq(self.0)
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Unsendable {
     ReservedName,
     /// More than 10 attachments, which clients refuse.
     TooManyAttachments,
+    /// The placeholders do not refer to each attachment exactly once: a client would close its connection.
+    Placeholders,
 }
 
 impl fmt::Display for Unsendable {
@@ -29,6 +31,7 @@ impl fmt::Display for Unsendable {
             Self::TooManyAttachments => {
                 write!(f, "a Socket.IO packet has at most {ATTACHMENTS_SENT_MAX} attachments")
             }
+            Self::Placeholders => f.write_str("the placeholders do not refer to each attachment once"),
         }
     }
 }
@@ -110,11 +113,14 @@ fn put_head(out: &mut Vec<u8>, kind: u8, attachments: usize, namespace: &str, id
 
 /// Writes an event or an acknowledgement, argument by argument.
 #[derive(Debug)]
-#[must_use = "a packet ends by `end`"]
+#[must_use = "a packet ends by `end` or `finish`"]
 pub struct PacketWriter<'o> {
     out: &'o mut Vec<u8>,
     is_empty: bool,
     placeholders: usize,
+    attachments: usize,
+    /// Where its list begins.
+    list_at: usize,
 }
 
 impl<'o> PacketWriter<'o> {
@@ -162,7 +168,8 @@ impl<'o> PacketWriter<'o> {
         }
         put_head(out, if attachments > 0 { binary } else { plain }, attachments, namespace, id);
         out.push(b'[');
-        Ok(Self { out, is_empty: true, placeholders: 0 })
+        let list_at = out.len();
+        Ok(Self { out, is_empty: true, placeholders: 0, attachments, list_at })
     }
 
     fn separate(&mut self) {
@@ -196,7 +203,7 @@ impl<'o> PacketWriter<'o> {
         Ok(self)
     }
 
-    /// Adds each value of a tuple or a list as an argument; any other value is one argument.
+    /// Adds each value of a tuple or a list as an argument, none for `()`; any other value is one argument.
     ///
     /// # Errors
     /// When it cannot be serialized; then nothing is added.
@@ -205,7 +212,7 @@ impl<'o> PacketWriter<'o> {
         self.value(values)?;
         let start = before + usize::from(!was_empty);
         match &self.out[start..] {
-            b"[]" => {
+            b"[]" | b"null" => {
                 self.out.truncate(before);
                 self.is_empty = was_empty;
             }
@@ -237,5 +244,19 @@ impl<'o> PacketWriter<'o> {
     /// Ends the packet.
     pub fn end(self) {
         self.out.push(b']');
+    }
+
+    /// Ends a packet whose placeholders are not known to match its attachments.
+    ///
+    /// # Errors
+    /// When they do not; the caller takes back what was appended.
+    pub fn finish(self) -> Result<(), Unsendable> {
+        if self.attachments > 0 {
+            let list =
+                std::str::from_utf8(&self.out[self.list_at..]).map_err(|_| Unsendable::Placeholders)?;
+            placeholder::check(list, 0..self.attachments).map_err(|_| Unsendable::Placeholders)?;
+        }
+        self.end();
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{Call, Handler, Message, Outcome, Peer};
 use crate::hub::words::Denied;
 use crate::proto::http::{Refusal, Request, Status};
+use crate::session::socketio::{Acked, Admit, Connecting, Ending, Event, Gone, Socket};
 use crate::session::{ClientId, CloseReason};
 
 /// The handler of a server without raw endpoints.
@@ -146,6 +147,43 @@ impl<A: Handler> Handler for Option<A> {
     fn closed(&mut self, state: Self::State, client: ClientId, reason: &CloseReason) {
         if let Some(handler) = self {
             handler.closed(state, client, reason);
+        }
+    }
+
+    fn socket_connect(&mut self, connecting: &Connecting<'_>) -> Admit<Self::State> {
+        self.as_mut().map_or_else(Admit::unknown_namespace, |handler| handler.socket_connect(connecting))
+    }
+
+    fn socket_connected(
+        &mut self,
+        state: &mut Self::State,
+        socket: &mut Socket<'_, '_>,
+    ) -> Result<(), Ending> {
+        self.as_mut().map_or(Ok(()), |handler| handler.socket_connected(state, socket))
+    }
+
+    fn socket_event(
+        &mut self,
+        state: &mut Self::State,
+        event: Event<'_>,
+        socket: &mut Socket<'_, '_>,
+    ) -> Result<(), Ending> {
+        self.as_mut().map_or(Ok(()), |handler| handler.socket_event(state, event, socket))
+    }
+
+    fn socket_acked(
+        &mut self,
+        state: &mut Self::State,
+        token: u64,
+        acked: Acked<'_>,
+        socket: &mut Socket<'_, '_>,
+    ) -> Result<(), Ending> {
+        self.as_mut().map_or(Ok(()), |handler| handler.socket_acked(state, token, acked, socket))
+    }
+
+    fn socket_closed(&mut self, state: Self::State, gone: &Gone<'_>) {
+        if let Some(handler) = self {
+            handler.socket_closed(state, gone);
         }
     }
 }

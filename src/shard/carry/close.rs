@@ -12,7 +12,7 @@ use crate::base::seed::Purpose;
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
-use crate::session::{CloseReason, Session, Transport, kind_of, labels};
+use crate::session::{CloseReason, Session, SessionKind, labels};
 use crate::shard::World;
 use crate::shard::counters::Counters;
 
@@ -148,12 +148,12 @@ impl<W: World> Carry<W> {
             CountedAs::Nothing => [None, None],
             CountedAs::HalfOpen => [Some(&c.half_open), None],
             CountedAs::Asking => [Some(&c.forwarding), None],
-            CountedAs::Session(transport) => [Some(&c.sessions), Some(sessions_over(c, transport))],
+            CountedAs::Session(kind) => [Some(&c.sessions), Some(sessions_of(c, kind))],
         };
         let counted_as = std::mem::replace(&mut conn.counted_as, now);
-        if let (Some(place), CountedAs::Session(transport)) = (conn.named.checked_sub(1), counted_as) {
+        if let (Some(place), CountedAs::Session(kind)) = (conn.named.checked_sub(1), counted_as) {
             conn.named = 0;
-            c.clients_by_kind[kind_of(transport)].connected[usize::from(place)].sub(1);
+            c.clients_by_kind[kind.number()].connected[usize::from(place)].sub(1);
         }
         let before = gauges(counted_as);
         before.into_iter().flatten().for_each(|gauge| gauge.sub(1));
@@ -163,9 +163,9 @@ impl<W: World> Carry<W> {
     /// Counts an admitted client by the index of its program's name.
     pub(in crate::shard) fn count_client(&mut self, key: Key, place: u8) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        let CountedAs::Session(transport) = conn.counted_as else { return };
+        let CountedAs::Session(kind) = conn.counted_as else { return };
         conn.named = place + 1;
-        let by_name = &self.counters.clients_by_kind[kind_of(transport)];
+        let by_name = &self.counters.clients_by_kind[kind.number()];
         by_name.connected[usize::from(place)].add(1);
         by_name.connects[usize::from(place)].add(1);
     }
@@ -201,7 +201,7 @@ impl<W: World> Carry<W> {
                 let is_too_big = matches!(violation, Violation::FrameTooBig | Violation::MessageTooBig);
                 c.limited_message_bytes.add(u64::from(is_too_big));
             }
-            CloseReason::BadRequest => c.violations.add(1),
+            CloseReason::BadRequest | CloseReason::Malformed(_) => c.violations.add(1),
             CloseReason::HandshakeTimeout | CloseReason::Stale => c.handshake_timeouts.add(1),
             CloseReason::MessageTimeout => c.message_timeouts.add(1),
             CloseReason::NoPong | CloseReason::Idle => c.heartbeats_missed.add(1),
@@ -280,7 +280,7 @@ impl<W: World> Carry<W> {
     }
 }
 
-/// The gauge of sessions of a transport.
-pub(in crate::shard) fn sessions_over(c: &Counters, transport: Option<Transport>) -> &Counter {
-    &c.sessions_by_kind[kind_of(transport)]
+/// The gauge of sessions of a kind.
+pub(in crate::shard) fn sessions_of(c: &Counters, kind: SessionKind) -> &Counter {
+    &c.sessions_by_kind[kind.number()]
 }

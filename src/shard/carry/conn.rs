@@ -8,7 +8,7 @@ use super::layers::Layers;
 use crate::base::outbox::Outbox;
 use crate::base::segment::Freed;
 use crate::hub::local::ChannelId;
-use crate::session::{Session, Transport};
+use crate::session::{Session, SessionKind};
 use crate::tls::Link;
 
 /// Unit of the deadlines stored per connection, in milliseconds. It is coarse on purpose: deadlines in the same beat
@@ -98,8 +98,8 @@ pub(in crate::shard) enum CountedAs {
     HalfOpen,
     /// Connections whose requests are answered outside the shard.
     Asking,
-    /// Connections past their handshake, also counted by transport, except for raw endpoints.
-    Session(Option<Transport>),
+    /// Connections past their handshake, also counted by kind.
+    Session(SessionKind),
 }
 
 /// A connection: a socket and all its state.

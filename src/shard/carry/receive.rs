@@ -85,11 +85,11 @@ impl<W: World> Carry<W> {
         if phase.is_request() {
             return self.after_request(key, was, was_idle);
         }
-        let (transport, deflates) = (conn.session.transport(), conn.session.deflate().is_on());
+        let (kind, deflates) = (conn.session.kind(), conn.session.deflate().is_on());
         if was.is_request() {
             self.counters.handshakes.add(1);
             self.counters.deflate_handshakes.add(u64::from(deflates));
-            self.count_as(key, CountedAs::Session(transport));
+            self.count_as(key, kind.map_or(CountedAs::Nothing, CountedAs::Session));
         }
         if !phase.is_identifying() {
             self.start_heartbeat(key);

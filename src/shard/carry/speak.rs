@@ -45,6 +45,7 @@ impl<W: World> Carry<W> {
         self.counters.messages_out.add(counts.messages_out);
         self.counters.pings_unanswered.add(counts.pings_unanswered);
         self.counters.requests.add(counts.requests);
+        self.counters.heartbeats_sent.add(counts.pings);
         if counts.pongs > 0 {
             self.pong_came(key);
         }

@@ -166,6 +166,9 @@ impl<W: World> Carry<W> {
         if self.conns.entry(key).is_some_and(|conn| conn.has_left) {
             return self.await_commands(key);
         }
+        if self.conns.entry(key).is_some_and(|conn| conn.session.pings() == Pings::Own) {
+            return self.no_due(key);
+        }
         let interval_ms = self.timeouts.ping_interval_ms;
         if interval_ms == 0 {
             let idle_ms = self.timeouts.idle_ms;

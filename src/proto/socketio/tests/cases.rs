@@ -371,6 +371,7 @@ fn arguments_are_raw_or_serdes_with_the_offset_behind_them() {
     };
     assert_eq!(args.text(), r#""b",2,{"c":[3]},4"#);
     assert_eq!(args.read::<(&str, u8)>().unwrap(), ("b", 2), "what is behind is passed over");
+    args.read::<()>().unwrap();
     assert!(args.read::<(u8,)>().is_err() && args.read::<(&str, u8, serde_json::Value, u8, u8)>().is_err());
     assert_eq!((args.sole(), JsonArgs::of_list("[ {} ]").unwrap().sole()), (None, Some("{}")));
 }

@@ -1,0 +1,116 @@
+//! Engine.IO sessions of protocol 4: open, heartbeat, close, and packets in both directions.
+//!
+//! * `open` answers requests: it opens a session, or refuses as the protocol demands.
+//! * `outlet`: how packets leave. Nothing else knows that a session is a WebSocket.
+//!
+//! Invariant: the server pings every `ping_interval`, whatever else it sends: clients close when no ping has come for an
+//! interval and a timeout. Left out: the content of messages ([`super::socketio`]); HTTP long-polling.
+
+mod open;
+mod outlet;
+
+pub(in crate::session) use open::{Opening, open};
+pub(in crate::session) use outlet::Outlet;
+
+use super::socketio::SocketIoOptions;
+use super::{CloseReason, Context};
+use crate::proto::engine::{Content, EnginePacket, PacketKind};
+
+/// Intervals from this size on are rounded up to [`COARSE_MS`], so that heartbeats of many sessions share a turn.
+const COARSE_FROM_MS: u64 = 2000;
+/// The unit of long intervals, in milliseconds: a shard handles its other deadlines in the same steps.
+const COARSE_MS: u64 = 128;
+
+/// The state of one session.
+#[derive(Debug)]
+pub(in crate::session) struct Engine {
+    /// Time of the next ping, or end of the time for its answer, in milliseconds of the shard's clock.
+    due_ms: u64,
+    awaits_pong: bool,
+    outlet: Outlet,
+}
+
+impl Engine {
+    /// A session that begins now. The first ping comes after a part of the interval that depends on the connection, so
+    /// that sessions that came together are not pinged together.
+    fn new(outlet: Outlet, cx: &Context<'_>) -> Self {
+        let interval_ms = cx.settings.socketio.ping_interval_ms;
+        let first_ms = if interval_ms < COARSE_FROM_MS { interval_ms } else { spread(cx, interval_ms) };
+        Self { due_ms: deadline(cx.now_ms, first_ms), awaits_pong: false, outlet }
+    }
+
+    /// How packets leave.
+    pub(in crate::session) fn outlet(&self) -> Outlet {
+        self.outlet
+    }
+
+    /// The time of the next call of [`Engine::timer`].
+    pub(in crate::session) fn due_ms(&self) -> u64 {
+        self.due_ms
+    }
+
+    /// Takes a packet; returns the content of a message.
+    ///
+    /// # Errors
+    /// The reason for which the session ends.
+    pub(in crate::session) fn receive<'p>(
+        &mut self,
+        packet: EnginePacket<'p>,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Content<'p>>, CloseReason> {
+        if self.awaits_pong {
+            // Any packet shows that the client lives. The deadline in the wheel is earlier, and is set again then.
+            self.awaits_pong = false;
+            self.due_ms = deadline(cx.now_ms, cx.settings.socketio.ping_interval_ms);
+        }
+        match packet.kind {
+            PacketKind::Message => Ok(Some(packet.content)),
+            PacketKind::Pong => {
+                cx.counts.pongs += 1;
+                Ok(None)
+            }
+            PacketKind::Close => Err(CloseReason::Peer(1005)),
+            PacketKind::Ping => Err(CloseReason::Malformed("in Engine.IO 4 only the server pings")),
+            // A client that opened by WebSocket has nothing to upgrade, and the server takes no other notice of these.
+            PacketKind::Open | PacketKind::Upgrade | PacketKind::Noop => Ok(None),
+        }
+    }
+
+    /// Sends a ping, or ends the session if the last one was not answered in time.
+    ///
+    /// # Errors
+    /// The client did not answer.
+    pub(in crate::session) fn timer(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        if cx.now_ms < self.due_ms {
+            return Ok(());
+        }
+        let SocketIoOptions { ping_timeout_ms, .. } = cx.settings.socketio;
+        if self.awaits_pong {
+            // The client's input is not read while this much waits for it: its answer may be there.
+            if cx.waiting_bytes <= cx.settings.outbox_bytes_max / 2 {
+                return Err(CloseReason::NoPong);
+            }
+        } else {
+            self.awaits_pong = true;
+            self.outlet.control(PacketKind::Ping, cx);
+            cx.counts.pings += 1;
+        }
+        self.due_ms = deadline(cx.now_ms, ping_timeout_ms);
+        Ok(())
+    }
+}
+
+/// The time after this many milliseconds.
+fn deadline(now_ms: u64, after_ms: u64) -> u64 {
+    let at_ms = now_ms.saturating_add(after_ms);
+    if after_ms < COARSE_FROM_MS { at_ms } else { at_ms.next_multiple_of(COARSE_MS) }
+}
+
+/// A part of the interval that differs evenly between connections, by the golden ratio.
+fn spread(cx: &Context<'_>, interval_ms: u64) -> u64 {
+    const GOLDEN: u64 = 0x9E37_79B9;
+    let index = cx.client.token & u64::from(u32::MAX);
+    let part = (index + 1).wrapping_mul(GOLDEN) & u64::from(u32::MAX);
+    let half_ms = interval_ms / 2;
+    half_ms + ((half_ms * part) >> 32)
+}

@@ -1,0 +1,169 @@
+//! Socket.IO 5 over Engine.IO 4: sockets of one client in namespaces, for an application written in Rust.
+//!
+//! * The session: this file takes packets, `sockets` has the state of each namespace, `acks` the events that wait for
+//!   an answer.
+//! * The application: `events` has the trait and its values, `socket` what it can do with a socket, `routes` a table of
+//!   functions. `id`: public ids.
+//! * `options`: the configuration of the endpoint.
+//!
+//! Invariant: a packet that breaks a rule ends the connection, as at the reference, whose clients expect nothing else; and
+//! nothing is written that makes a client end it. Left out: how packets travel ([`super::engine`]).
+
+mod acks;
+mod events;
+mod id;
+mod options;
+mod routes;
+mod socket;
+mod sockets;
+#[cfg(test)]
+mod tests;
+
+pub use events::{AckId, Acked, Admit, Binary, Connecting, Ending, Event, Events, Gone, SocketIo, Why};
+pub use id::SocketId;
+pub use options::SocketIoOptions;
+pub use routes::{Routes, Turn};
+pub use socket::{EmitError, Socket};
+
+use super::engine::Opening;
+use super::pongs::Pongs;
+use super::{ClientId, CloseReason, Context, Handler};
+use crate::proto::engine::{Content, EngineError, EnginePacket, EngineProtocol, read_message};
+use crate::proto::socketio::{AttachmentLimits, Packet, SocketError, SocketProtocol, msgpack};
+use crate::proto::ws::{self, Decoder, Deflate, Kind};
+use sockets::Sockets;
+
+/// A connection with Socket.IO.
+#[derive(Debug)]
+pub struct Session<S> {
+    pub(super) decoder: Decoder,
+    /// Boxed, so that sessions of all kinds are small.
+    sockets: Box<Sockets<S>>,
+}
+
+fn malformed(error: SocketError) -> CloseReason {
+    CloseReason::Malformed(error.reason())
+}
+
+fn unreadable(error: EngineError) -> CloseReason {
+    CloseReason::Malformed(error.reason())
+}
+
+impl<S> Session<S> {
+    pub(super) fn new(opening: Opening, cx: &Context<'_>) -> Self {
+        Self { decoder: Decoder::default(), sockets: Box::new(Sockets::new(opening, cx)) }
+    }
+
+    pub(super) fn deflate(&self) -> Deflate {
+        self.sockets.engine.outlet().deflate
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.decoder.held_bytes() + self.sockets.held_bytes()
+    }
+
+    /// The time of the next call of [`Session::timer`], in milliseconds of the shard's clock.
+    pub(super) fn deadline_ms(&self) -> u64 {
+        self.sockets.deadline_ms()
+    }
+
+    pub(super) fn receive<H: Handler<State = S>>(
+        &mut self,
+        mut input: &mut [u8],
+        handler: &mut H,
+        pongs: &mut Pongs,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        let bytes_max = cx.settings.socketio.payload_bytes_max;
+        let limits = ws::Limits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max };
+        let is_packed = self.deflate().is_on();
+        while let Some(event) = self
+            .decoder
+            .next(&mut input, &limits, is_packed.then_some(&mut *cx.press))
+            .map_err(CloseReason::Violation)?
+        {
+            match event {
+                ws::Event::Message(kind, payload) => {
+                    cx.counts.messages_in += 1;
+                    let packet = read_message(EngineProtocol::V4, kind == Kind::Text, &payload);
+                    self.take(packet.map_err(unreadable)?, handler, cx)?;
+                    cx.press.reclaim(payload);
+                }
+                ws::Event::Ping(payload) => pongs.answer(&payload, cx),
+                ws::Event::Pong => {}
+                ws::Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a packet of Engine.IO.
+    fn take<H: Handler<State = S>>(
+        &mut self,
+        packet: EnginePacket<'_>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        let Some(content) = self.sockets.engine.receive(packet, cx)? else { return Ok(()) };
+        match content {
+            Content::Text(_) if cx.settings.socketio.is_msgpack => {
+                Err(CloseReason::Malformed("the endpoint speaks msgpack, and this is text"))
+            }
+            Content::Text(text) => {
+                let limits = attachment_limits(cx);
+                let packet = self.sockets.assembler.text(SocketProtocol::V5, limits, text);
+                match packet.map_err(malformed)? {
+                    Some(packet) => self.sockets.packet(packet, handler, cx),
+                    None => Ok(()),
+                }
+            }
+            Content::Bytes(bytes) => self.binary(bytes, handler, cx),
+            Content::Base64(base64) => {
+                let mut bytes = Vec::with_capacity(base64.decoded_bytes_max());
+                base64.append_to(&mut bytes).map_err(unreadable)?;
+                self.binary(&bytes, handler, cx)
+            }
+        }
+    }
+
+    /// Takes a binary message: an attachment, or a packet of msgpack.
+    fn binary<H: Handler<State = S>>(
+        &mut self,
+        bytes: &[u8],
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        if cx.settings.socketio.is_msgpack {
+            let packet: Packet<'_> = msgpack::read(bytes).map_err(malformed)?;
+            return self.sockets.packet(packet, handler, cx);
+        }
+        let limits = attachment_limits(cx);
+        match self.sockets.assembler.binary(limits, bytes).map_err(malformed)? {
+            Some(whole) => self.sockets.packet(whole.packet().map_err(malformed)?, handler, cx),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a ping, and tells the application of answers that did not come; ends a session whose time is over.
+    pub(super) fn timer<H: Handler<State = S>>(
+        &mut self,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        self.sockets.timer(handler, cx)
+    }
+
+    /// Returns the states of all sockets to the application.
+    pub(super) fn closed<H: Handler<State = S>>(
+        self,
+        handler: &mut H,
+        client: ClientId,
+        reason: &CloseReason,
+    ) {
+        self.sockets.closed(handler, client, reason);
+    }
+}
+
+fn attachment_limits(cx: &Context<'_>) -> AttachmentLimits {
+    AttachmentLimits { bytes_max: cx.settings.socketio.payload_bytes_max, ..AttachmentLimits::default() }
+}

@@ -1,0 +1,43 @@
+//! Options of the Socket.IO endpoint.
+
+/// The section `socketio`. Names and defaults are those of the reference server where it has such an option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketIoOptions {
+    /// Whether the endpoint is served. Default false.
+    pub enabled: bool,
+    /// Its path; with and without a slash at the end. Default `/socket.io`.
+    pub path: String,
+    /// Time between two pings of the server, in milliseconds. Intervals below 2 s are exact to the millisecond, others
+    /// are rounded up to 128 ms. Default 25,000.
+    pub ping_interval_ms: u64,
+    /// Time that a client has to answer a ping, in milliseconds. Default 20,000.
+    pub ping_timeout_ms: u64,
+    /// Maximum of bytes of a client's message, and of a packet with its attachments; beyond it, close 1009 for one
+    /// message, 1002 for a packet. Default 1,000,000.
+    pub payload_bytes_max: usize,
+    /// Time that a client has to connect to a first namespace, in milliseconds. Default 45,000.
+    pub connect_timeout_ms: u64,
+    /// Whether packets are msgpack, for clients with `socket.io-msgpack-parser`. Default false.
+    pub is_msgpack: bool,
+    /// Maximum of namespaces to which one connection is connected at a time; a further CONNECT is refused. Default 64,
+    /// at most 255.
+    pub namespaces_max: usize,
+    /// The transports that are served; only WebSocket so far.
+    pub transports: Vec<String>,
+}
+
+impl Default for SocketIoOptions {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            path: "/socket.io".to_owned(),
+            ping_interval_ms: 25_000,
+            ping_timeout_ms: 20_000,
+            payload_bytes_max: 1_000_000,
+            connect_timeout_ms: 45_000,
+            is_msgpack: false,
+            namespaces_max: 64,
+            transports: vec!["websocket".to_owned()],
+        }
+    }
+}

@@ -1,0 +1,99 @@
+// The official Socket.IO client, unmodified, against an application over throng: the example for test suites, built beside
+// the server.
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+import { io } from "socket.io-client";
+import { LIMIT, event } from "./harness.mjs";
+import { Example } from "./server.mjs";
+
+let server;
+const sockets = [];
+before(async () => (server = await Example.start("socketio_conformance")));
+after(() => server.kill());
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.disconnect();
+});
+
+/** A socket of a client of its own, which has begun to connect. */
+function connect(namespace = "/", options = {}) {
+  const socket = io(`${server.http}${namespace}`, { transports: ["websocket"], forceNew: true, reconnectionDelay: 20, ...options });
+  sockets.push(socket);
+  return socket;
+}
+
+describe("the official client over WebSocket", () => {
+  test("connects, with what it gives for authentication", LIMIT, async () => {
+    const plain = connect();
+    const given = connect("/custom", { auth: { token: "abc" } });
+    const told = await Promise.all([event(plain, "auth"), event(given, "auth")]);
+    assert.deepEqual(told, [{}, { token: "abc" }]);
+    assert.match(plain.id, /^[\w-]{20}$/);
+    assert.notEqual(plain.id, given.id);
+  });
+
+  test("shares a connection among namespaces, and leaves them one by one", LIMIT, async () => {
+    const main = connect();
+    await event(main, "auth");
+    const custom = main.io.socket("/custom");
+    sockets.push(custom);
+    await event(custom, "auth");
+    custom.disconnect();
+    assert.equal(await main.emitWithAck("message-with-ack", 1), 1);
+    assert.ok(!custom.connected && main.connected);
+  });
+
+  test("is told that a namespace is unknown", LIMIT, async () => {
+    const error = await event(connect("/unknown"), "connect_error");
+    assert.equal(error.message, "Invalid namespace");
+  });
+
+  test("sends and receives values and binary data", LIMIT, async () => {
+    const socket = connect();
+    const values = [1, "zwei", { drei: [true, null] }, Buffer.from([4, 5]), { sechs: Buffer.from([6]) }];
+    const back = new Promise((done) => socket.once("message-back", (...args) => done(args)));
+    socket.emit("message", ...values);
+    assert.deepEqual(await back, values);
+    const answer = await socket.emitWithAck("message-with-ack", { file: Buffer.alloc(100_000, 7) });
+    assert.deepEqual(answer, { file: Buffer.alloc(100_000, 7) });
+  });
+
+  test("keeps the order of a thousand events", LIMIT, async () => {
+    const socket = connect();
+    await event(socket, "auth");
+    const got = [];
+    const all = new Promise((done) => {
+      socket.on("message-back", (number, data) => {
+        got.push(number);
+        assert.equal(data?.length ?? 0, number % 3 ? 0 : 10);
+        if (got.length === 1000) done();
+      });
+    });
+    for (let number = 0; number < 1000; number++) {
+      socket.emit("message", number, ...(number % 3 ? [] : [Buffer.alloc(10)]));
+    }
+    await all;
+    assert.deepEqual(got, Array.from({ length: 1000 }, (_, number) => number));
+  });
+
+  test("answers heartbeats, and stays", LIMIT, async () => {
+    const socket = connect();
+    await event(socket, "auth");
+    const id = socket.id;
+    // The server's interval is 300 ms.
+    await new Promise((done) => setTimeout(done, 1500));
+    assert.ok(socket.connected && socket.id === id);
+  });
+
+  test("comes back by itself when the server goes", LIMIT, async () => {
+    const own = await Example.start("socketio_conformance");
+    const socket = io(own.http, { transports: ["websocket"], forceNew: true, reconnectionDelay: 20, randomizationFactor: 0 });
+    sockets.push(socket);
+    await event(socket, "auth");
+    const gone = event(socket, "disconnect");
+    await own.drain();
+    assert.equal(await gone, "transport close");
+    const again = await Example.start("socketio_conformance", own.port);
+    await event(socket, "connect");
+    await again.kill();
+  });
+});
