@@ -12,7 +12,7 @@ use throng::{Config, Server, SocketIoOptions};
 pub struct Echo;
 
 impl Events for Echo {
-    /// What the client gave for authentication.
+    /// The client's `auth`.
     type State = Box<RawValue>;
 
     fn connect(&mut self, connecting: &Connecting<'_>) -> Admit<Box<RawValue>> {

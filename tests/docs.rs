@@ -17,7 +17,7 @@ use throng::parts::config::{Args, OUTSIDE_VARIABLES, examine};
 use throng::parts::control::metrics::families;
 use throng::{Config, NoHandler, Outcome, Server};
 
-const DOCUMENTS: [&str; 21] = [
+const DOCUMENTS: [&str; 22] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -36,6 +36,7 @@ const DOCUMENTS: [&str; 21] = [
     "docs/PROTOCOL.md",
     "docs/PROXIES.md",
     "docs/SERVER_API.md",
+    "docs/SOCKETIO.md",
     "docs/SOAK.md",
     "docs/TLS.md",
     "docs/TUNING.md",

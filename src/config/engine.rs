@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Config;
 use crate::outside::options::HookOptions;
 use crate::proto::ws::press;
-use crate::session::desk::{Access, Keys, Route, Routes};
+use crate::session::desk::{Access, Keys, Route, RouteTable};
 use crate::session::{Endpoint, Endpoints, Serves, Transport};
 use crate::shard::options::{MetricsOptions, Options};
 
@@ -98,7 +98,7 @@ fn table(config: &Config) -> Vec<Endpoint> {
 
 /// The paths of the control listener that client listeners serve, each with its access rule. Requests for the others
 /// are told where to find them.
-fn routes(config: &Config) -> Routes {
+fn routes(config: &Config) -> RouteTable {
     let Config { api, control_paths: paths, .. } = config;
     let is_there = config.control.is_some();
     let place = if is_there { "on the control listener" } else { "nowhere: the control listener is off" };
@@ -138,7 +138,7 @@ fn routes(config: &Config) -> Routes {
         route(&paths.metrics, metrics_access, 0),
         route(&paths.api, api_access, api.body_bytes_max),
     ];
-    Routes { table, requests_max: api.requests_max, headers: ROUTE_HEADERS.to_vec() }
+    RouteTable { table, requests_max: api.requests_max, headers: ROUTE_HEADERS.to_vec() }
 }
 
 /// Path of the readiness check.

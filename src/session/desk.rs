@@ -16,7 +16,7 @@ use crate::proto::http::{Refusal, Request, Status, connection_line, is_of_proxy}
 
 /// Paths answered outside, and the limit of pending requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Routes {
+pub struct RouteTable {
     /// The routes. The first match counts.
     pub table: Vec<Route>,
     /// Pending requests with a valid key, per shard; beyond it, 503.
@@ -238,7 +238,7 @@ impl Away {
     }
 }
 
-impl Routes {
+impl RouteTable {
     /// The route of this path, if it is answered outside. Repeated slashes count as one: the desk decides about
     /// those.
     pub fn find(&self, path: &str) -> Option<&Route> {
@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn the_first_route_that_has_a_path_counts() {
         let table = vec![route("/health", false, Access::Anyone), route("/api", true, Access::ThisMachine)];
-        let routes = Routes { table, ..Routes::default() };
+        let routes = RouteTable { table, ..RouteTable::default() };
         for (path, found) in [
             ("/health", Some("/health")),
             ("/health/", None),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::centrifuge::{Centrifuge, HeldHead, Opening};
-use super::desk::Routes;
+use super::desk::RouteTable;
 use super::wire::{Framing, Transport, Wire};
 use super::{Action, Context, engine};
 use crate::hub::codes::CodeRule;
@@ -46,7 +46,7 @@ pub struct Endpoints {
     /// The id of this node in connect replies.
     pub node: String,
     /// Routes answered outside the shards. An endpoint of the same path takes precedence.
-    pub routes: Routes,
+    pub routes: RouteTable,
 }
 
 /// One endpoint of the HTTP listeners.
@@ -101,7 +101,7 @@ pub(super) enum Opened {
     /// A session, and the messages in its request.
     Session(Centrifuge, Option<Vec<u8>>),
     /// An Engine.IO session.
-    Engine(engine::Opening),
+    Engine(engine::Handshake),
     /// The request is answered; another one may follow on the same connection.
     Answered,
 }

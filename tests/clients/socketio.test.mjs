@@ -92,8 +92,9 @@ describe("the official client over WebSocket", () => {
     const gone = event(socket, "disconnect");
     await own.drain();
     assert.equal(await gone, "transport close");
+    const back = event(socket, "connect");
     const again = await Example.start("socketio_conformance", own.port);
-    await event(socket, "connect");
+    await back;
     await again.kill();
   });
 });

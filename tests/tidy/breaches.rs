@@ -203,7 +203,7 @@ fn an_outside_crate_of_another_layer_is_found() {
         ("src/base/wheel.rs", "use {tokio::spawn};\n", "base", "tokio"),
         ("src/proto/http.rs", "fn f() -> tokio::net::TcpListener {}\n", "proto", "tokio"),
         ("src/hub/home.rs", "use ::tungstenite;\n", "hub", "tungstenite"),
-        ("src/session/raw.rs", "use serde_json as json;\n", "session", "serde_json"),
+        ("src/session/raw.rs", "use memchr as search;\n", "session", "memchr"),
         ("src/net/mod.rs", "use std::io; use axum;\n", "net", "axum"),
         ("src/shard/turn.rs", "fn f() { g(httparse::Status::Partial) }\n", "shard", "httparse"),
         ("src/outside/http.rs", "use axum::Router;\n", "outside", "axum"),

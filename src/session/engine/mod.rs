@@ -9,7 +9,7 @@
 mod open;
 mod outlet;
 
-pub(in crate::session) use open::{Opening, open};
+pub(in crate::session) use open::{Handshake, open};
 pub(in crate::session) use outlet::Outlet;
 
 use super::socketio::SocketIoOptions;

@@ -15,7 +15,7 @@ const OWN_PARAMETERS: [&str; 6] = ["EIO", "transport", "sid", "t", "b64", "j"];
 
 /// A session that was opened.
 #[derive(Debug)]
-pub(in crate::session) struct Opening {
+pub(in crate::session) struct Handshake {
     pub(in crate::session) engine: Engine,
     /// The application's part of the query.
     pub(in crate::session) query: Box<str>,
@@ -29,7 +29,7 @@ pub(in crate::session) fn open(
     request: &Request<'_>,
     cors: &str,
     cx: &mut Context<'_>,
-) -> Result<Option<Opening>, Refusal> {
+) -> Result<Option<Handshake>, Refusal> {
     let text = request.query.unwrap_or_default();
     let query = EngineQuery::read(text);
     let is_upgrade = request.has_token("upgrade", "websocket");
@@ -55,7 +55,7 @@ pub(in crate::session) fn open(
     open.put(cx.out);
     frame::wrap(cx.out, start, Kind::Text);
     let engine = Engine::new(outlet, cx);
-    Ok(Some(Opening { engine, query: of_application(text) }))
+    Ok(Some(Handshake { engine, query: of_application(text) }))
 }
 
 /// Checks a request that opens a session, in the order of the reference.

@@ -25,7 +25,7 @@ pub use options::SocketIoOptions;
 pub use routes::{Routes, Turn};
 pub use socket::{EmitError, Socket};
 
-use super::engine::Opening;
+use super::engine::Handshake;
 use super::pongs::Pongs;
 use super::{ClientId, CloseReason, Context, Handler};
 use crate::proto::engine::{Content, EngineError, EnginePacket, EngineProtocol, read_message};
@@ -50,7 +50,7 @@ fn unreadable(error: EngineError) -> CloseReason {
 }
 
 impl<S> Session<S> {
-    pub(super) fn new(opening: Opening, cx: &Context<'_>) -> Self {
+    pub(super) fn new(opening: Handshake, cx: &Context<'_>) -> Self {
         Self { decoder: Decoder::default(), sockets: Box::new(Sockets::new(opening, cx)) }
     }
 

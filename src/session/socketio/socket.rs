@@ -76,7 +76,7 @@ impl From<msgpack::Unwritable> for EmitError {
     }
 }
 
-/// What a packet begins with.
+/// The beginning of a packet.
 #[derive(Clone, Copy)]
 enum Head<'h> {
     Event { name: &'h str, id: Option<u64> },

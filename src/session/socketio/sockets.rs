@@ -13,7 +13,7 @@ use crate::proto::socketio::{
     SocketError, SocketEvent, SocketProtocol, msgpack, write,
 };
 use crate::session::bound::Bound;
-use crate::session::engine::{Engine, Opening, Outlet};
+use crate::session::engine::{Engine, Handshake, Outlet};
 use crate::session::{ClientId, CloseReason, Context, Handler};
 
 /// The root namespace.
@@ -62,8 +62,8 @@ impl<S> Entry<S> {
 }
 
 impl<S> Sockets<S> {
-    pub(super) fn new(opening: Opening, cx: &Context<'_>) -> Self {
-        let Opening { engine, query } = opening;
+    pub(super) fn new(opening: Handshake, cx: &Context<'_>) -> Self {
+        let Handshake { engine, query } = opening;
         Self {
             engine,
             assembler: Assembler::default(),

@@ -1,0 +1,213 @@
+//! Conversations with a session: what a client sends, and what it gets.
+
+mod lives;
+mod packets;
+
+use std::collections::VecDeque;
+
+use serde_json::Value;
+
+use super::*;
+use crate::base::counters::Told;
+use crate::proto::ws::Press;
+use crate::session::tests::{client, settings};
+use crate::session::{Action, Counts, Forwarded, Session as AnySession, Settings, Speaks};
+
+const HEAD: &str = "GET /socket.io/?EIO=4&transport=websocket&token=t HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+                    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+
+/// Does as the event is named, and remembers which sockets ended.
+#[derive(Default)]
+struct App {
+    ended: Vec<String>,
+    asked: Vec<String>,
+}
+
+impl Events for App {
+    type State = Value;
+
+    fn connect(&mut self, connecting: &Connecting<'_>) -> Admit<Value> {
+        self.asked.push(format!("{} {}", connecting.namespace, connecting.query));
+        let auth = || {
+            connecting.auth.map_or_else(|| serde_json::json!({}), |auth| serde_json::from_str(auth).unwrap())
+        };
+        match connecting.namespace {
+            "/no" => Admit::out_with("not you", &("a", 1)).unwrap(),
+            name if name == "/" || name.starts_with("/custom") => Admit::In(auth()),
+            _ => Admit::unknown_namespace(),
+        }
+    }
+
+    fn connected(&mut self, auth: &mut Value, socket: &mut Socket<'_, '_>) -> Result<(), Ending> {
+        Ok(socket.emit("auth", &(&*auth,))?)
+    }
+
+    fn event(&mut self, _: &mut Value, event: Event<'_>, socket: &mut Socket<'_, '_>) -> Result<(), Ending> {
+        let Event { name, args, attachments, ack } = event;
+        match (name, ack) {
+            ("message", _) => Ok(socket.emit_raw("message-back", args, attachments)?),
+            ("with-ack", Some(ack)) => Ok(socket.ack_raw(ack, args, attachments)?),
+            ("ask", _) => Ok(socket.emit_for_ack("question", &("q",), 7, Some(100))?),
+            ("ask for ever", _) => Ok(socket.emit_for_ack("question", &(), 8, None)?),
+            ("file", _) => {
+                Ok(socket.emit_with("file", &("name", Binary(0), Binary(1)), &[b"\x00\xff", b""])?)
+            }
+            ("wrong file", _) => Ok(socket.emit_with("file", &(Binary(0), Binary(0)), &[b"a", b"b"])?),
+            ("reserved", _) => Ok(socket.emit("connect", &())?),
+            ("leave", _) => Err(Ending::Disconnect),
+            ("leave all", _) => Err(Ending::DisconnectAll),
+            ("close", _) => Err(Ending::Close { code: 4000, reason: "enough".to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
+    fn acked(
+        &mut self,
+        _: &mut Value,
+        token: u64,
+        acked: Acked<'_>,
+        socket: &mut Socket<'_, '_>,
+    ) -> Result<(), Ending> {
+        let answer: Option<Value> = acked.read().unwrap();
+        Ok(socket.emit("acked", &(token, answer))?)
+    }
+
+    fn closed(&mut self, _: Value, gone: &Gone<'_>) {
+        self.ended.push(format!("{} {}", gone.namespace, gone.why.as_str()));
+    }
+}
+
+/// A connection.
+struct Talk {
+    session: AnySession<Value>,
+    app: SocketIo<App>,
+    settings: Settings,
+    now_ms: u64,
+    waiting_bytes: usize,
+    actions: Vec<Action>,
+    counts: Counts,
+    /// Messages that the client got and has not looked at.
+    got: VecDeque<(u8, Vec<u8>)>,
+}
+
+impl Talk {
+    /// An open connection whose first packet was taken.
+    fn new(change: impl FnOnce(&mut SocketIoOptions)) -> Self {
+        let mut talk = Self::closed(change);
+        talk.call(|session, app, cx| session.receive(&mut HEAD.as_bytes().to_vec(), app, cx)).unwrap();
+        let open = talk.text();
+        assert!(open.starts_with("0{\"sid\":\""), "{open}");
+        talk
+    }
+
+    fn closed(change: impl FnOnce(&mut SocketIoOptions)) -> Self {
+        let mut settings = settings();
+        change(&mut settings.socketio);
+        let serves = crate::session::Serves::SocketIo;
+        settings.endpoints.table.push(crate::session::Endpoint { path: "/socket.io/".to_owned(), serves });
+        Self {
+            session: AnySession::begin(Speaks::Http),
+            app: SocketIo(App::default()),
+            settings,
+            now_ms: 1000,
+            waiting_bytes: 0,
+            actions: Vec::new(),
+            counts: Counts::default(),
+            got: VecDeque::new(),
+        }
+    }
+
+    fn call(
+        &mut self,
+        call: impl FnOnce(&mut AnySession<Value>, &mut SocketIo<App>, &mut Context<'_>) -> Result<(), CloseReason>,
+    ) -> Result<(), CloseReason> {
+        let (mut out, mut apart, told) = (Vec::new(), Vec::new(), Told::default());
+        let mut press = Press::new(None);
+        let mut cx = Context {
+            user: "",
+            certificate: None,
+            now_ms: self.now_ms,
+            settings: &self.settings,
+            client: client(1),
+            out: &mut out,
+            apart: &mut apart,
+            waiting_bytes: self.waiting_bytes,
+            is_behind: false,
+            in_place: None,
+            actions: &mut self.actions,
+            forwarded: Forwarded::default(),
+            press: &mut press,
+            counts: Counts::default(),
+            told: &told,
+        };
+        let outcome = call(&mut self.session, &mut self.app, &mut cx);
+        self.counts = cx.counts;
+        let head = out.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
+        let mut left = &out[head..];
+        while let [first, length, rest @ ..] = left {
+            let (length, rest) = match length {
+                126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+                127 => panic!("nothing is that long"),
+                short => (usize::from(*short), rest),
+            };
+            self.got.push_back((first & 15, rest[..length].to_vec()));
+            left = &rest[length..];
+        }
+        outcome
+    }
+
+    fn frame(&mut self, opcode: u8, payload: &[u8]) -> Result<(), CloseReason> {
+        let mut frame = vec![0x80 | opcode];
+        match u8::try_from(payload.len()) {
+            Ok(short) if short < 126 => frame.push(0x80 | short),
+            _ => {
+                frame.push(0x80 | 126);
+                frame.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.extend_from_slice(payload);
+        self.call(|session, app, cx| session.receive(&mut frame, app, cx))
+    }
+
+    fn send(&mut self, text: &str) -> Result<(), CloseReason> {
+        self.frame(TEXT, text.as_bytes())
+    }
+
+    /// The next message, which must be text.
+    fn text(&mut self) -> String {
+        match self.got.pop_front() {
+            Some((TEXT, text)) => String::from_utf8(text).unwrap(),
+            other => panic!("no text: {other:?}"),
+        }
+    }
+
+    /// The texts of all messages.
+    fn texts(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| (!self.got.is_empty()).then(|| self.text())).collect()
+    }
+
+    /// Connects to the root; the answers are taken.
+    fn connected(change: impl FnOnce(&mut SocketIoOptions)) -> Self {
+        let mut talk = Self::new(change);
+        talk.send("40").unwrap();
+        talk.got.clear();
+        talk
+    }
+
+    fn deadline_ms(&self) -> u64 {
+        self.session.deadline_ms().unwrap()
+    }
+
+    fn timer(&mut self) -> Result<(), CloseReason> {
+        self.call(|session, app, cx| session.timer(app, cx))
+    }
+
+    /// Ends the session as its shard does; returns which sockets ended.
+    fn end(mut self, reason: &CloseReason) -> Vec<String> {
+        self.session.closed(&mut self.app, client(1), reason);
+        self.app.0.ended
+    }
+}
