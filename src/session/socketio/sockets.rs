@@ -14,7 +14,7 @@ use crate::proto::socketio::{
 };
 use crate::session::bound::Bound;
 use crate::session::engine::{Engine, Handshake, Outlet};
-use crate::session::{ClientId, CloseReason, Context, Handler};
+use crate::session::{Action, ClientId, CloseReason, Context, Handler};
 
 /// The root namespace.
 const ROOT: &str = "/";
@@ -41,6 +41,8 @@ struct Entry<S> {
     namespace: Box<str>,
     acks: Acks,
     number: u8,
+    /// Whether the application was told that the client is connected.
+    is_greeted: bool,
 }
 
 impl<S> Entry<S> {
@@ -55,7 +57,7 @@ impl<S> Entry<S> {
         bound: Bound,
         cx: &'e mut Context<'b>,
     ) -> (&'e mut S, Socket<'e, 'b>) {
-        let Self { state, namespace, acks, number } = self;
+        let Self { state, namespace, acks, number, .. } = self;
         let namespace = if namespace.is_empty() { ROOT } else { namespace };
         (state, Socket { cx, outlet, namespace, number: *number, acks, bound })
     }
@@ -81,8 +83,9 @@ impl<S> Sockets<S> {
     }
 
     pub(super) fn deadline_ms(&self) -> u64 {
-        let acks = self.list.iter().map(|entry| entry.acks.due_ms()).min().unwrap_or(u64::MAX);
-        self.engine.due_ms().min(self.connect_by_ms).min(acks)
+        let of = |entry: &Entry<S>| if entry.is_greeted { entry.acks.due_ms() } else { 0 };
+        let sockets = self.list.iter().map(of).min().unwrap_or(u64::MAX);
+        self.engine.due_ms().min(self.connect_by_ms).min(sockets)
     }
 
     /// Takes a packet.
@@ -93,7 +96,7 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let Packet { namespace, body, attachments } = packet;
-        let at = self.list.iter().position(|entry| entry.namespace() == namespace);
+        let at = self.place_of(namespace);
         match (body, at) {
             (PacketBody::Connect { auth, .. }, None) => self.connect(namespace, auth, handler, cx),
             (PacketBody::Connect { .. }, Some(_)) => {
@@ -113,7 +116,10 @@ impl<S> Sockets<S> {
                 self.remove(at, Why::ClientLeft, handler, cx);
                 Ok(())
             }
-            (PacketBody::Event(event), Some(at)) => self.event(at, event, attachments, handler, cx),
+            (PacketBody::Event(event), Some(at)) => {
+                self.greet(at, Bound::answer(), handler, cx)?;
+                self.event(namespace, event, attachments, handler, cx)
+            }
             (PacketBody::Ack { id, args }, Some(at)) => self.ack(at, id, args, attachments, handler, cx),
         }
     }
@@ -154,16 +160,36 @@ impl<S> Sockets<S> {
         self.next_number = number.wrapping_add(1).max(1);
         self.connect_by_ms = u64::MAX;
         let name = if namespace == ROOT { "" } else { namespace };
-        self.list.push(Entry { state, namespace: name.into(), acks: Acks::default(), number });
+        let acks = Acks::default();
+        self.list.push(Entry { state, namespace: name.into(), acks, number, is_greeted: false });
         let id = SocketId::new(cx.client, number);
         self.put(
             cx,
             |out| write::put_connected(out, SocketProtocol::V5, namespace, id.as_str(), None),
             |out| msgpack::put_connected(out, namespace, id.as_str(), None),
         );
-        self.call(self.list.len() - 1, Bound::answer(), handler, cx, |handler, state, socket| {
-            handler.socket_connected(state, socket)
-        })
+        // In the next turn: some clients lose what arrives together with the answer.
+        cx.actions.push(Action::SetTimer { at_ms: cx.now_ms });
+        Ok(())
+    }
+
+    /// Tells the application that a client is connected, unless it was told.
+    fn greet<H: Handler<State = S>>(
+        &mut self,
+        at: usize,
+        bound: Bound,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        if std::mem::replace(&mut self.list[at].is_greeted, true) {
+            return Ok(());
+        }
+        self.call(at, bound, handler, cx, |handler, state, socket| handler.socket_connected(state, socket))
+    }
+
+    /// The place of the socket in a namespace.
+    fn place_of(&self, namespace: &str) -> Option<usize> {
+        self.list.iter().position(|entry| entry.namespace() == namespace)
     }
 
     /// The number of a new socket: not one of those that live.
@@ -212,12 +238,14 @@ impl<S> Sockets<S> {
 
     fn event<H: Handler<State = S>>(
         &mut self,
-        at: usize,
+        namespace: &str,
         event: SocketEvent<'_>,
         attachments: Attachments<'_>,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
+        // The application may have ended it just now.
+        let Some(at) = self.place_of(namespace) else { return Ok(()) };
         let SocketEvent { name, id, args } = event;
         let plain = Plain::of(args)?;
         let (args, attachments) = plain.read(args, attachments)?;
@@ -301,6 +329,11 @@ impl<S> Sockets<S> {
         self.engine.timer(cx)?;
         let mut at = 0;
         while let Some(entry) = self.list.get_mut(at) {
+            if !entry.is_greeted {
+                let bound = Bound::unasked(cx);
+                self.greet(at, bound, handler, cx)?;
+                continue;
+            }
             // The application may remove the socket: then another is at its place.
             match entry.acks.take_due(cx.now_ms) {
                 Some(token) => {

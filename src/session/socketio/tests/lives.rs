@@ -14,6 +14,7 @@ fn events_are_answered_in_both_directions() {
     assert_eq!(talk.text(), "461-3[{\"_placeholder\":true,\"num\":0}]");
     assert_eq!(Vec::from(std::mem::take(&mut talk.got)), [(BINARY, b"z".to_vec())]);
 
+    talk.actions.clear();
     talk.send("42[\"ask\"]").unwrap();
     assert_eq!(talk.texts(), ["421[\"question\",\"q\"]"]);
     assert_eq!(talk.actions, [Action::SetTimer { at_ms: 1100 }]);

@@ -60,6 +60,24 @@ fn namespaces_are_connected_refused_and_left_one_by_one() {
     );
 }
 
+/// Some clients lose messages that arrive together with the answer to CONNECT: the application is told in the next turn,
+/// but before any event.
+#[test]
+fn the_answer_to_connect_comes_alone() {
+    let mut talk = Talk::new(|_| {});
+    talk.call(|session, app, cx| session.receive(&mut b"\x81\x82\0\0\0\x0040".to_vec(), app, cx)).unwrap();
+    assert_eq!((talk.texts().len(), talk.deadline_ms()), (1, 0));
+    assert_eq!(talk.actions, [Action::SetTimer { at_ms: talk.now_ms }]);
+    talk.timer().unwrap();
+    assert_eq!(talk.texts(), ["42[\"auth\",{}]"]);
+    assert_ne!(talk.deadline_ms(), 0);
+
+    let mut talk = Talk::new(|_| {});
+    let both = b"\x81\x82\0\0\0\x0040\x81\x8d\0\0\0\x0042[\"message\"]";
+    talk.bytes(&mut both.to_vec()).unwrap();
+    assert_eq!(talk.texts()[1..], ["42[\"auth\",{}]", "42[\"message-back\"]"]);
+}
+
 /// Each rule of the protocol, broken: the connection ends, as at the reference.
 #[test]
 fn what_is_malformed_ends_the_connection() {
