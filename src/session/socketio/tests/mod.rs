@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 use super::*;
-use crate::base::counters::Told;
 use crate::proto::ws::Press;
+use crate::session::Told;
 use crate::session::tests::{client, settings};
 use crate::session::{Action, Counts, Forwarded, Session as AnySession, Settings, Speaks};
 
