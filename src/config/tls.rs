@@ -57,7 +57,7 @@ impl fmt::Debug for ServerTls {
 
 impl ServerTls {
     /// Whether clients are asked for certificates.
-    fn asks_clients(&self) -> bool {
+    pub(crate) fn asks_clients(&self) -> bool {
         self.enabled && !self.client_ca.is_empty()
     }
 }

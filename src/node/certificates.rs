@@ -131,7 +131,8 @@ pub fn check(options: &TlsOptions) -> (Vec<CertificateError>, Vec<String>) {
         // With a valid certificate, so that only the authorities are checked.
         let (client_ca, client_ca_pem) = (options.client_ca.clone(), options.client_ca_pem.clone());
         let pem = self_signed(std::iter::empty()).map(|pem| vec![pem]);
-        let server = ServerTls { client_ca: options.server.client_ca.clone(), ..ServerTls::default() };
+        let ServerTls { enabled, client_ca: of_server, .. } = &options.server;
+        let server = ServerTls { enabled: *enabled, client_ca: of_server.clone(), ..ServerTls::default() };
         parts.push(pem.map(|pem| TlsOptions { pem, client_ca, client_ca_pem, server, ..bare.clone() }));
     }
     for part in parts {
@@ -269,7 +270,8 @@ impl State {
             chain: Pem { name: chain_name, bytes: chain },
             key: Pem { name: key_name, bytes: key },
         });
-        let of_server = options.server.enabled.then_some(&options.server);
+        // Without a certificate only its authorities are checked.
+        let of_server = Some(&options.server).filter(|said| said.enabled && !said.cert.is_empty());
         let of_server = of_server.map(|said| -> Result<_, CertificateError> {
             Ok((read_any(CERT_PEM, &said.cert)?, read_any(KEY_PEM, &said.key)?))
         });
@@ -314,7 +316,7 @@ fn authorities(options: &TlsOptions) -> Result<(Vec<&str>, Vec<Vec<u8>>), Certif
         names.push("client_ca_pem");
         texts.push(options.client_ca_pem.clone().into_bytes());
     }
-    if !options.server.client_ca.is_empty() {
+    if options.server.asks_clients() {
         let (name, text) = read_any(CLIENT_CA_PEM, &options.server.client_ca)?;
         names.push(name);
         texts.push(text.to_vec());

@@ -73,7 +73,9 @@ pub(crate) fn run(input: Option<&Path>, output: Option<&Path>, form: Form) -> Ex
         converted.remarks().iter().for_each(|remark| console::complain(&format!("throng: {remark}")));
     }
     if hides {
-        console::complain(&"throng: a terminal is shown … for secrets; -o FILE writes them");
+        console::complain(
+            &"throng: a terminal is shown … for secrets, and for the users and queries of URLs; -o FILE writes them",
+        );
     }
     match output {
         None => match console::print(&text) {

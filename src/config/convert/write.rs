@@ -49,16 +49,16 @@ impl Converted {
             let hidden = secrets == Secrets::Hidden;
             let value = match &node.branch {
                 Branch::Leaf(value) if hidden && is_secret(&path) && !value.is_off() => HIDDEN.to_owned(),
-                Branch::Leaf(value) => word(value),
+                Branch::Leaf(value) => shown(&path, &word(value), secrets),
                 Branch::Table(tree) => json_of_tree(&path, tree, secrets).to_string(),
                 Branch::Tables(list) => json_of_list(&path, list, secrets).to_string(),
             };
-            writeln!(text, "{name}={}", shell(&without_userinfo(&value, hidden))).unwrap_or_default();
+            writeln!(text, "{name}={}", shell(&value)).unwrap_or_default();
         }
         for (name, value) in &self.kept {
             let is_hidden = secrets == Secrets::Hidden && is_secret(&name.to_ascii_lowercase());
-            let value = if is_hidden { HIDDEN } else { value };
-            writeln!(text, "{name}={}", shell(value)).unwrap_or_default();
+            let value = if is_hidden { HIDDEN.to_owned() } else { shown(name, value, secrets) };
+            writeln!(text, "{name}={}", shell(&value)).unwrap_or_default();
         }
         text
     }
@@ -83,9 +83,14 @@ fn is_secret(path: &str) -> bool {
         || path.contains("static_headers.")
 }
 
-/// Hides user and password of a URL in a text, if `hides` is set.
-fn without_userinfo(text: &str, hides: bool) -> String {
-    if hides { error::without_userinfo(text) } else { text.to_owned() }
+/// A text at a path, or of a variable. If secrets are hidden, a URL is shown without user, password and query, as by
+/// `throng config`.
+fn shown(path: &str, text: &str, secrets: Secrets) -> String {
+    match secrets {
+        Secrets::Shown => text.to_owned(),
+        Secrets::Hidden if error::is_url(path) => error::shown_url(text),
+        Secrets::Hidden => error::without_userinfo(text),
+    }
 }
 
 /// All values with their paths. A table whose keys an application chooses is one value.
@@ -160,7 +165,7 @@ fn toml(path: &str, value: &Value, secrets: Secrets) -> String {
         return quote(HIDDEN);
     }
     match value {
-        Value::Text(text) => quote(&without_userinfo(text, secrets == Secrets::Hidden)),
+        Value::Text(text) => quote(&shown(path, text, secrets)),
         Value::Null => quote(""),
         Value::List(items) => {
             let items: Vec<_> = items.iter().map(|item| toml(path, item, secrets)).collect();
@@ -186,7 +191,7 @@ fn json(path: &str, value: &Value, secrets: Secrets) -> serde_json::Value {
         Value::Integer(number) => (*number).into(),
         Value::Fraction(digits) => digits.parse::<f64>().map_or_else(|_| digits.as_str().into(), Into::into),
         Value::Date(text) => text.as_str().into(),
-        Value::Text(text) => without_userinfo(text, secrets == Secrets::Hidden).into(),
+        Value::Text(text) => shown(path, text, secrets).into(),
         Value::List(items) => items.iter().map(|item| json(path, item, secrets)).collect(),
         Value::Table(table) => {
             let entry = |entry: &super::super::value::Entry| {

@@ -1,6 +1,7 @@
 //! Values without effect, since their switch or feature is off. They are not errors, but the author may have expected
 //! an effect.
 
+use super::super::tls::ServerTls;
 use super::{List, Sections};
 use crate::hub::options::ChannelOptions;
 use crate::outside::options::{HookTls, TokenOptions};
@@ -11,6 +12,7 @@ pub(in super::super) fn idle(sections: &Sections) -> Vec<(String, String)> {
     let mut tell = |path: String, lacks: &str| found.push((path, format!("has no effect without {lacks}")));
     hooks(sections, &mut tell);
     hooks_tls(sections, &mut tell);
+    server_tls(sections, &mut tell);
     if !sections.subscription_token_enabled && sections.subscription_token != TokenOptions::default() {
         tell("client.subscription_token".to_owned(), "client.subscription_token.enabled = true");
     }
@@ -69,16 +71,7 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
 
 /// TLS options of hooks whose TLS options are off: public authorities are used, and no client certificate.
 fn hooks_tls(sections: &Sections, tell: Tell<'_>) {
-    let unnamed = [
-        ("client.proxy.connect", &sections.connect),
-        ("client.proxy.refresh", &sections.refresh),
-        ("rpc.proxy", &sections.rpc),
-        ("channel.proxy.subscribe", &sections.subscribe),
-        ("channel.proxy.publish", &sections.publish),
-        ("channel.proxy.sub_refresh", &sections.sub_refresh),
-        ("channel.proxy.state", &sections.state),
-    ];
-    let unnamed = unnamed.into_iter().map(|(path, hook)| (path.to_owned(), hook));
+    let unnamed = sections.hooks().into_iter().map(|(path, hook)| (path.to_owned(), hook));
     let named = sections.proxies.iter();
     let named = named.map(|proxy| (format!("{}.{}", List::Proxies.path(), proxy.name), &proxy.options));
     for (path, hook) in unnamed.chain(named).filter(|(_, hook)| !hook.tls.enabled) {
@@ -94,6 +87,16 @@ fn hooks_tls(sections: &Sections, tell: Tell<'_>) {
             if is_set {
                 tell(format!("{path}.http.tls.{name}"), "http.tls.enabled = true");
             }
+        }
+    }
+}
+
+/// Options of `http_server.tls` while that is off.
+fn server_tls(sections: &Sections, tell: Tell<'_>) {
+    let ServerTls { enabled, cert, key, client_ca, is_external: _ } = &sections.tls;
+    for (value, name) in [(cert, "cert_pem"), (key, "key_pem"), (client_ca, "client_ca_pem")] {
+        if !*enabled && !value.is_empty() {
+            tell(format!("http_server.tls.{name}"), "http_server.tls.enabled = true");
         }
     }
 }

@@ -192,15 +192,7 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
 fn header_names(sections: &Sections, tell: Tell<'_>) {
     let is_name =
         |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
-    for (path, hook) in [
-        ("client.proxy.connect", &sections.connect),
-        ("client.proxy.refresh", &sections.refresh),
-        ("rpc.proxy", &sections.rpc),
-        ("channel.proxy.subscribe", &sections.subscribe),
-        ("channel.proxy.publish", &sections.publish),
-        ("channel.proxy.sub_refresh", &sections.sub_refresh),
-        ("channel.proxy.state", &sections.state),
-    ] {
+    for (path, hook) in sections.hooks() {
         for (key, names) in
             [("http_headers", &hook.http_headers), ("emulated_headers", &hook.emulated_headers)]
         {
@@ -308,6 +300,19 @@ fn control_paths(sections: &Sections, tell: Tell<'_>) {
 const FIXED_PATHS: [&str; 2] = ["/ready", "/debug/memory"];
 
 impl Sections {
+    /// The hooks without a name: the path of each section, and its options.
+    pub(super) fn hooks(&self) -> [(&'static str, &HookOptions); 7] {
+        [
+            (CONNECT, &self.connect),
+            ("client.proxy.refresh", &self.refresh),
+            ("rpc.proxy", &self.rpc),
+            ("channel.proxy.subscribe", &self.subscribe),
+            ("channel.proxy.publish", &self.publish),
+            ("channel.proxy.sub_refresh", &self.sub_refresh),
+            ("channel.proxy.state", &self.state),
+        ]
+    }
+
     /// The endpoints in addition to those of flat keys: the key of the path, the path, and the content.
     pub(in super::super) fn served(&self) -> Vec<(String, &str, Serves)> {
         let enabled = |transport: &Transport| {
