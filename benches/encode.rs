@@ -26,7 +26,6 @@ fn json(count: usize) -> Vec<u8> {
         tags: &[],
         delta: false,
         takes_deltas: false,
-        time_ms: 0,
         epoch: "",
         version: 0,
     };

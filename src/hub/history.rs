@@ -187,7 +187,7 @@ impl History {
         let before = stream.kept.back().filter(|_| publication.is_delta && stream.is_latest);
         let previous = before.map(|&key| Arc::clone(&self.entries[key as usize].publication));
         stream.is_latest = true;
-        let copy = self.copy(publication, &position, now.unix_ms);
+        let copy = self.copy(publication, &position);
         let bytes = bytes_of(&copy);
         if bytes > self.bytes_max {
             // Older publications do not help a client that misses this one; other streams need not shrink for it.
@@ -336,7 +336,7 @@ impl History {
         &self.entries[key as usize].publication
     }
 
-    fn copy(&self, publication: &Publication, position: &Position, time_ms: u64) -> Arc<Publication> {
+    fn copy(&self, publication: &Publication, position: &Position) -> Arc<Publication> {
         let mut rare = publication.rare.clone();
         if position.offset == 1 {
             rare.get_or_insert_default().epoch = Some(Arc::clone(&position.epoch));
@@ -351,7 +351,6 @@ impl History {
             tags: publication.tags.clone(),
             seq: 0,
             offset: position.offset,
-            time_ms,
             is_delta: false,
             previous: None,
             rare,

@@ -39,8 +39,6 @@ pub enum Appended {
     Kept {
         /// Its place: the next one of the stream, or a later one where places are given elsewhere.
         position: Position,
-        /// Unix time in milliseconds at which it was taken.
-        time_ms: u64,
         /// The publication before it, where a delta is wanted and that one was the last of the channel.
         previous: Option<Arc<Publication>>,
     },

@@ -116,8 +116,6 @@ pub struct Publication {
     pub seq: u64,
     /// Its offset in the channel's stream, set by the home; 0 without history.
     pub offset: u64,
-    /// Unix time in milliseconds at which the home accepted it; 0 without history.
-    pub time_ms: u64,
     /// Whether it may be sent as a delta to `previous`. As published: whether the publisher wants that.
     pub is_delta: bool,
     /// The previous publication in the stream, kept by the history; set by the home where a delta is wanted.
@@ -148,7 +146,6 @@ impl Publication {
             tags: Tags::default(),
             seq: 0,
             offset: 0,
-            time_ms: 0,
             is_delta: false,
             previous: None,
             rare: None,

@@ -92,11 +92,10 @@ impl Order {
     /// Sets a publication's number, and the position from the memory; the default position when it is not kept.
     pub(super) fn number(&mut self, publication: &mut Publication, kept: Option<Appended>) -> Position {
         publication.seq = self.next_seq();
-        (publication.offset, publication.time_ms, publication.previous) = (0, 0, None);
+        (publication.offset, publication.previous) = (0, None);
         let position = match kept {
-            Some(Appended::Kept { position, time_ms, previous }) => {
-                (publication.offset, publication.time_ms) = (position.offset, time_ms);
-                publication.previous = previous;
+            Some(Appended::Kept { position, previous }) => {
+                (publication.offset, publication.previous) = (position.offset, previous);
                 // Its subscribers know another stream's name, or none.
                 if position.offset == 1 {
                     publication.rare.get_or_insert_default().epoch = Some(Arc::clone(&position.epoch));

@@ -20,7 +20,6 @@ pub(crate) const PUBLICATION: Publication<'static> = Publication {
     tags: &[],
     delta: false,
     takes_deltas: false,
-    time_ms: 0,
     epoch: "",
     version: 0,
 };
@@ -204,14 +203,13 @@ fn info() -> BoxedStrategy<mirror::ClientInfo> {
 }
 
 pub(crate) fn publication() -> BoxedStrategy<mirror::Publication> {
-    (json(), option::of(info()), number(), names(), signed(), word(), number())
-        .prop_map(|(data, info, offset, tags, time, epoch, version)| mirror::Publication {
+    (json(), option::of(info()), number(), names(), word(), number())
+        .prop_map(|(data, info, offset, tags, epoch, version)| mirror::Publication {
             data,
             info,
             offset,
             tags,
             delta: false,
-            time,
             epoch,
             version,
         })
@@ -314,7 +312,7 @@ pub(crate) fn reply() -> BoxedStrategy<mirror::Reply> {
     let error = (small(), word(), any::<bool>());
     let presence = vec(info(), 0..3).prop_map(|all| all.into_iter().map(|i| (i.client.clone(), i)).collect());
     let history = (vec(publication(), 0..3), word(), number());
-    let refresh = (word(), word(), any::<bool>(), small());
+    let refresh = (any::<bool>(), small());
     let answer = prop_oneof![
         error.prop_map(move |(code, message, temporary)| {
             mirror::Reply { error: Some(mirror::Error { code, message, temporary }), ..none() }
@@ -336,8 +334,8 @@ pub(crate) fn reply() -> BoxedStrategy<mirror::Reply> {
         }),
         Just(mirror::Reply { ping: empty.clone(), ..none() }),
         payload().prop_map(move |data| mirror::Reply { rpc: Some(mirror::Payload { data }), ..none() }),
-        refresh.prop_map(move |(client, version, expires, ttl)| {
-            let refresh = mirror::RefreshResult { client, version, expires, ttl };
+        refresh.prop_map(move |(expires, ttl)| {
+            let refresh = mirror::RefreshResult { expires, ttl };
             mirror::Reply { refresh: Some(refresh), ..none() }
         }),
         expiry().prop_map(move |expiry| mirror::Reply { sub_refresh: Some(expiry), ..none() }),
@@ -367,7 +365,6 @@ pub(crate) fn publication_of(publication: &mirror::Publication) -> Publication<'
         info: publication.info.as_ref().map(info_of),
         offset: publication.offset,
         tags: keep(tags.collect()),
-        time_ms: publication.time,
         epoch: &publication.epoch,
         version: publication.version,
         ..PUBLICATION

@@ -89,8 +89,7 @@ fn put_reply(out: &mut Vec<u8>, start: usize, encoding: Encoding, reply: &mirror
     } else if let Some(result) = &reply.rpc {
         Answer::Rpc(PayloadRef::of(&result.data))
     } else if let Some(result) = &reply.refresh {
-        let (client, version) = (&*result.client, &*result.version);
-        Answer::Refresh { client, version, expires: result.expires, ttl_s: result.ttl }
+        Answer::Refresh { expires: result.expires, ttl_s: result.ttl }
     } else if let Some(result) = &reply.sub_refresh {
         Answer::SubRefresh { expires: result.expires, ttl_s: result.ttl }
     } else {

@@ -168,7 +168,6 @@ messages! {
         #[prost(uint64, tag = "6")] offset: u64,
         #[prost(btree_map = "string, string", tag = "7")] tags: BTreeMap<String, String>,
         #[prost(bool, tag = "8")] delta: bool,
-        #[prost(int64, tag = "9")] time: i64,
         #[prost(string, tag = "14")] epoch: String,
         #[prost(uint64, tag = "16")] version: u64,
     }
@@ -223,8 +222,6 @@ messages! {
         #[prost(int64, tag = "11")] time: i64,
     }
     RefreshResult {
-        #[prost(string, tag = "1")] client: String,
-        #[prost(string, tag = "2")] version: String,
         #[prost(bool, tag = "3")] expires: bool,
         #[prost(uint32, tag = "4")] ttl: u32,
     }

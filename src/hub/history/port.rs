@@ -44,7 +44,7 @@ impl Memory for History {
             return Response::Now(Ok(Appended::Known(self.position(stream))));
         }
         let previous = self.append(stream, now, publication, options);
-        Response::Now(Ok(Appended::Kept { position: self.position(stream), time_ms: now.unix_ms, previous }))
+        Response::Now(Ok(Appended::Kept { position: self.position(stream), previous }))
     }
 
     fn bypass(&mut self, stream: StreamId) {

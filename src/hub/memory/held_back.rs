@@ -117,10 +117,10 @@ impl<H: Hold> Memory for HeldBack<H> {
     ) -> Response<Appended> {
         let stride = self.holder().stride();
         let append = |inner: &mut dyn Memory| match inner.append(stream, now, publication, options, terms) {
-            Response::Now(Ok(Appended::Kept { mut position, time_ms, previous })) if stride > 1 => {
+            Response::Now(Ok(Appended::Kept { mut position, previous })) if stride > 1 => {
                 position.offset *= stride;
                 position.epoch = "broker".into();
-                Response::Now(Ok(Appended::Kept { position, time_ms, previous }))
+                Response::Now(Ok(Appended::Kept { position, previous }))
             }
             other @ (Response::Now(_) | Response::Later(_)) => other,
         };

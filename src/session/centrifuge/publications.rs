@@ -24,7 +24,6 @@ pub(super) fn publication(publication: &Publication, takes_deltas: bool) -> mess
         tags: &publication.tags,
         delta: false,
         takes_deltas,
-        time_ms: i64::try_from(publication.time_ms).unwrap_or(0),
         epoch: publication.rare.as_ref().and_then(|rare| rare.epoch.as_deref()).unwrap_or_default(),
         version: publication.rare.as_ref().map_or(0, |rare| rare.version),
     }

@@ -91,9 +91,7 @@ impl Centrifuge {
             }
             Reply::Called(result) => self.put_answer(id, &Answer::Rpc(*result), cx),
             &Reply::Renewed { ttl_s } => {
-                let client = &cx.client.to_string();
-                let answer = Answer::Refresh { client, version: VERSION, expires: ttl_s > 0, ttl_s };
-                self.put_answer(id, &answer, cx);
+                self.put_answer(id, &Answer::Refresh { expires: ttl_s > 0, ttl_s }, cx);
             }
             &Reply::RenewedIn { ttl_s } => {
                 self.put_answer(id, &Answer::SubRefresh { expires: ttl_s > 0, ttl_s }, cx);

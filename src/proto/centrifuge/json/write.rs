@@ -45,10 +45,8 @@ pub fn put_answer(out: &mut Vec<u8>, start: usize, id: u32, answer: &Answer<'_>)
             rpc.payload("data", *data);
             rpc.close();
         }
-        Answer::Refresh { client, version, expires, ttl_s } => {
+        Answer::Refresh { expires, ttl_s } => {
             let mut refresh = reply.object("refresh");
-            refresh.text_always("client", client);
-            refresh.text_always("version", version);
             refresh.expiry(*expires, *ttl_s);
             refresh.close();
         }
@@ -202,7 +200,6 @@ fn put_publication(mut object: Object<'_>, publication: &Publication<'_>) {
         tags.close();
     }
     object.flag("delta", publication.delta);
-    object.signed("time", publication.time_ms);
     object.text("epoch", publication.epoch);
     object.number("version", publication.version);
     object.close();
@@ -391,7 +388,6 @@ mod tests {
         tags: &[],
         delta: false,
         takes_deltas: false,
-        time_ms: 0,
         epoch: "",
         version: 0,
     };
@@ -440,18 +436,11 @@ mod tests {
             conn_info: PayloadRef::of(b"{\n}"),
             chan_info: PayloadRef::of(b"\xff"),
         };
-        let publication = Publication {
-            info: Some(info),
-            offset: 5,
-            tags: &tags,
-            time_ms: 1700,
-            epoch: "e",
-            version: 3,
-            ..PUBLICATION
-        };
+        let publication =
+            Publication { info: Some(info), offset: 5, tags: &tags, epoch: "e", version: 3, ..PUBLICATION };
         assert_eq!(
             push(&Push::Publication(publication)),
-            r#"{"pub":{"data":[1],"info":{"user":"u","client":"c","conn_info":{ },"chan_info":"/w=="},"offset":5,"tags":{"k\n":"v"},"time":1700,"epoch":"e","version":3}}"#
+            r#"{"pub":{"data":[1],"info":{"user":"u","client":"c","conn_info":{ },"chan_info":"/w=="},"offset":5,"tags":{"k\n":"v"},"epoch":"e","version":3}}"#
         );
     }
 

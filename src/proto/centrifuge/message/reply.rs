@@ -36,10 +36,6 @@ pub enum Answer<'a> {
     Rpc(PayloadRef<'a>),
     /// To refresh.
     Refresh {
-        /// The connection's id.
-        client: &'a str,
-        /// The server's name and version.
-        version: &'a str,
         /// Whether the connection expires.
         expires: bool,
         /// Seconds until then.
@@ -125,8 +121,6 @@ pub struct Publication<'a> {
     pub delta: bool,
     /// Whether the subscriber accepts deltas: in JSON, data is then a string that contains the JSON.
     pub takes_deltas: bool,
-    /// Unix time of the publication in milliseconds; 0 omits it.
-    pub time_ms: i64,
     /// The stream's epoch, where it is sent with a publication; empty omits it.
     pub epoch: &'a str,
     /// Its version; 0 omits it.

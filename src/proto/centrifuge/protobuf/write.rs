@@ -49,8 +49,8 @@ impl Message for Reply<'_> {
             }
             Answer::Ping => to.message(12, &Empty),
             Answer::Rpc(data) => to.message(13, &Payload(data.bytes())),
-            Answer::Refresh { client, version, expires, ttl_s } => {
-                to.message(14, &Refreshed { client, version, expires: *expires, ttl_s: *ttl_s });
+            Answer::Refresh { expires, ttl_s } => {
+                to.message(14, &Refreshed { expires: *expires, ttl_s: *ttl_s });
             }
             Answer::SubRefresh { expires, ttl_s } => {
                 to.message(15, &Expiry { expires: *expires, ttl_s: *ttl_s });
@@ -202,7 +202,6 @@ impl Message for Publication<'_> {
         to.number(6, self.offset);
         self.tags.iter().for_each(|(name, value)| to.message(7, &TextEntry(name, value)));
         to.flag(8, self.delta);
-        to.number(9, self.time_ms.cast_unsigned());
         to.text(14, self.epoch);
         to.number(16, self.version);
     }
@@ -294,17 +293,13 @@ impl Message for History<'_> {
     }
 }
 
-struct Refreshed<'a> {
-    client: &'a str,
-    version: &'a str,
+struct Refreshed {
     expires: bool,
     ttl_s: u32,
 }
 
-impl Message for Refreshed<'_> {
+impl Message for Refreshed {
     fn put(&self, to: &mut impl Sink) {
-        to.text(1, self.client);
-        to.text(2, self.version);
         to.flag(3, self.expires);
         to.number(4, self.ttl_s.into());
     }
@@ -349,17 +344,16 @@ mod tests {
             tags: &tags,
             delta: true,
             takes_deltas: true,
-            time_ms: -1,
             epoch: "",
             version: 0,
         };
-        let fields = b"\x22\x02\n\xff\x2a\x03\x12\x01c\x30\x05\x3a\x06\x0a\x01k\x12\x01v\x40\x01\x48\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+        let fields = b"\x22\x02\n\xff\x2a\x03\x12\x01c\x30\x05\x3a\x06\x0a\x01k\x12\x01v\x40\x01";
         let mut out = Vec::new();
         put_push(&mut out, true, ChannelRef::Name("c"), &Push::Publication(publication));
-        assert_eq!(out, [b"\x25\x12\x01c\x22\x20", &fields[..]].concat());
+        assert_eq!(out, [b"\x1a\x12\x01c\x22\x15", &fields[..]].concat());
         out.clear();
         put_push(&mut out, false, ChannelRef::Id(2), &Push::Publication(publication));
-        assert_eq!(out, [b"\x26\x22\x24\x08\x02\x22\x20", &fields[..]].concat());
+        assert_eq!(out, [b"\x1b\x22\x19\x08\x02\x22\x15", &fields[..]].concat());
     }
 
     #[test]
