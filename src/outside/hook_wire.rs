@@ -137,8 +137,10 @@ impl Asked {
     /// # Errors
     /// The defect of the answer.
     pub(super) fn verdict(&self, answer: &[u8]) -> Result<Verdict, Unusable> {
-        let answer: Answer<'_> =
+        // `null` is an empty answer, as in Go.
+        let answer: Option<Answer<'_>> =
             json::from_slice(answer).map_err(|error| Unusable::Answer(error.to_string()))?;
+        let answer = answer.unwrap_or_default();
         let is_refresh = matches!(self.hook, Hook::Refresh | Hook::SubRefresh);
         if let Some(rejected) = answer.rejected(self.hook).filter(|_| !is_refresh) {
             return Ok(self.rejected(rejected.map_err(Unusable::Answer)?));
@@ -257,7 +259,7 @@ impl<'a> ToldCertificate<'a> {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Answer<'a> {
     #[serde(borrow)]
     result: Option<HookResult<'a>>,
@@ -287,8 +289,8 @@ struct ToldDisconnect {
 
 impl Answer<'_> {
     /// The rejection in the answer; an error when its code is outside the application's range, since clients react to
-    /// codes of the protocol in ways that only the server may cause. Code 109 is an exception: data that a client
-    /// presented, other than a token, may have expired.
+    /// codes of the protocol in ways that only the server may cause. Codes 109 and, of connect hooks, 110 are
+    /// exceptions: data that a client presented, other than a token, may have expired.
     fn rejected(&self, hook: Hook) -> Option<Result<Rejected, String>> {
         if let Some(ToldDisconnect { code, reason }) = &self.disconnect {
             return Some(match code {
@@ -299,7 +301,7 @@ impl Answer<'_> {
         let ToldError { code, message, temporary } = self.error.as_ref()?;
         Some(match code {
             109 if matches!(hook, Hook::Connect | Hook::Subscribe) => Ok(Rejected::TokenExpired),
-            400..=1999 => {
+            400..=1999 | 110 if *code >= 400 || hook == Hook::Connect => {
                 let (code, message, temporary) = (*code, message.clone().into(), *temporary);
                 Ok(Rejected::Denied(Denied::Custom { code, message, temporary }))
             }
@@ -608,6 +610,13 @@ mod tests {
                 assert_eq!(no(expired.unwrap()).1, Rejected::TokenExpired);
             } else {
                 assert!(expired.is_err());
+            }
+            let over = asked(hook).verdict(error("110").as_bytes());
+            if hook == Hook::Connect {
+                let denied = Denied::Custom { code: 110, message: "no".into(), temporary: false };
+                assert_eq!(no(over.unwrap()).1, Rejected::Denied(denied));
+            } else {
+                assert!(over.is_err());
             }
             let errors = ["-1", "0", "1", "100", "103", "399", "2000", "4000"].map(error);
             let disconnects =
