@@ -28,6 +28,8 @@ pub enum Purpose {
     Socket = 7,
     /// The mask of the place in such an id.
     SocketMask = 8,
+    /// A user's name, to count the users of all shards.
+    User = 9,
 }
 
 /// A key of 128 bits. It is the process's secret: anyone with it can forge session ids, and choose channels that all

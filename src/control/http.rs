@@ -51,6 +51,11 @@ struct Patience {
     silence: Duration,
 }
 
+/// The answer to a health check.
+async fn alive() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], "{}")
+}
+
 /// The routes behind the gate.
 pub(super) fn paths(
     view: Arc<View>,
@@ -63,7 +68,7 @@ pub(super) fn paths(
     Router::new()
         .route("/", get(move || async move { index }))
         .route(&paths.metrics, get(metrics_text))
-        .route(&paths.health, get(|| async { "alive\n" }))
+        .route(&paths.health, get(alive))
         .route(READY, get(ready))
         .route("/debug/memory", get(memory_json))
         .with_state(view)
@@ -423,7 +428,7 @@ mod tests {
     fn ask(stream: &mut TcpStream) {
         stream.write_all(HEALTH).unwrap();
         let mut answer = Vec::new();
-        while !answer.ends_with(b"alive\n") {
+        while !answer.ends_with(b"{}") {
             let mut bytes = [0; 4096];
             let count = stream.read(&mut bytes).unwrap();
             assert_ne!(count, 0);
@@ -509,7 +514,7 @@ mod tests {
             };
             let router = Router::new()
                 .route("/wait", get(wait))
-                .route("/health", get(|| async { "alive\n" }))
+                .route("/health", get(alive))
                 .layer(middleware::from_fn_with_state(Arc::clone(&gate), pass));
             runtime.block_on(async {
                 let patience = Patience { request: LONG, silence: LONG };
@@ -614,6 +619,6 @@ mod tests {
         stream.write_all(HEALTH).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         let answer = rest(&mut stream);
-        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("alive\n"), "{answer:?}");
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("{}"), "{answer:?}");
     }
 }

@@ -206,8 +206,8 @@ impl Node {
         let asked = if pattern.contains(PATTERN_RESERVED) {
             Err(Failure::BadRequest)
         } else {
-            let look = |shard| self.look(shard, Look::Channels { pattern: pattern.to_owned() });
-            Ok((0..self.shards().wiring.mailboxes.len()).map(look).collect::<Vec<_>>())
+            let what = Look::Channels { pattern: pattern.to_owned() };
+            Ok(self.look(&what, |answer| if let Answer::Channels(them) = answer { Some(them) } else { None }))
         };
         async move {
             let mut channels = Vec::new();
@@ -277,6 +277,24 @@ impl Node {
     /// The outcome may be [`Failure::Overloaded`].
     pub fn refresh(&self, target: Target, expired: bool, expire_at_s: u64, info: Payload) -> Pending<()> {
         self.order(target, Ok(Deed::Refresh { expired, expire_at_s, info }))
+    }
+
+    /// The number of users with connections; all anonymous connections are one user. Every shard searches all of its
+    /// connections: for operators.
+    ///
+    /// The outcome may be [`Failure::NoAnswer`].
+    pub fn user_count(&self) -> impl Future<Output = Result<u64, Failure>> + Send + use<> {
+        let asked = self
+            .look(&Look::Users, |answer| if let Answer::Users(them) = answer { Some(them) } else { None });
+        async move {
+            let mut users = Vec::new();
+            for pending in asked {
+                users.append(&mut pending.await?);
+            }
+            users.sort_unstable();
+            users.dedup();
+            Ok(users.len() as u64)
+        }
     }
 
     /// Returns properties and counts of the node.
@@ -368,14 +386,14 @@ impl Node {
         }
     }
 
-    /// Asks one shard for the channels that it is home of.
-    fn look(&self, shard: usize, what: Look) -> Pending<Vec<(Arc<str>, usize)>> {
-        let (asker, answer) = self.asker();
-        self.send(shard, Letter::Look { what, asker });
-        Pending::waiting(
-            answer,
-            |answer| if let Answer::Channels(channels) = answer { Some(channels) } else { None },
-        )
+    /// Sends a query to every shard.
+    fn look<T>(&self, what: &Look, read: Read<T>) -> Vec<Pending<T>> {
+        let ask = |shard| {
+            let (asker, answer) = self.asker();
+            self.send(shard, Letter::Look { what: what.clone(), asker });
+            Pending::waiting(answer, read)
+        };
+        (0..self.shards().wiring.mailboxes.len()).map(ask).collect()
     }
 
     /// The return address for a letter, and the receiver of its answer.

@@ -44,6 +44,7 @@ fn what_a_backend_publishes_reaches_subscribers_in_its_order() {
     });
     let node = &info["result"]["nodes"][0];
     assert_eq!((&node["num_clients"], &node["num_channels"]), (&json!(6), &json!(2)));
+    assert_eq!(node["num_users"], 1, "the anonymous ones of all shards are one");
     assert!(node["name"].as_str().unwrap().ends_with(&format!("_{}", server.address.port())), "{node}");
     drop(listeners);
     server.end();

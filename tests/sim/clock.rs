@@ -195,11 +195,11 @@ fn what_has_expired_only_by_a_clock_that_was_wrong_is_good() {
 /// History and timeouts count elapsed time, not the wall clock.
 #[test]
 fn what_waits_for_a_while_does_not_follow_the_wall_clock() {
-    let mut stage = Stage::new();
+    let mut scene = ClockScene::new();
     let (ann, _) = scene.connect(r#"{"sub":"42"}"#);
     scene.publish(ann);
     let idle = scene.open();
-    let kept = |stage: &mut Stage| {
+    let kept = |scene: &mut ClockScene| {
         let reply = scene.ask(ann, r#"{"id":4,"history":{"channel":"a","limit":-1}}"#);
         reply["history"]["publications"].as_array().map_or(0, Vec::len)
     };

@@ -226,14 +226,14 @@ pub(super) fn put_channels(out: &mut Vec<u8>, channels: &[(Arc<str>, usize)]) {
     out.extend_from_slice(b"}}");
 }
 
-/// Users are not counted: a wrong number would be worse than none.
-pub(super) fn put_info(out: &mut Vec<u8>, info: &Info) {
+pub(super) fn put_info(out: &mut Vec<u8>, info: &Info, user_count: u64) {
     out.extend_from_slice(b"{\"nodes\":[");
     let mut fields = Fields::begin(out);
     fields.text("uid", &info.uid);
     fields.text("name", &info.name);
     fields.text("version", info.version);
     fields.number("num_clients", info.client_count);
+    fields.number("num_users", user_count);
     fields.number("num_channels", info.channel_count);
     fields.number("num_subs", info.subscription_count);
     fields.number("uptime", info.uptime_s);

@@ -76,6 +76,7 @@ pub(super) struct Calls {
 }
 
 type Positions<'a> = Pin<Box<dyn Future<Output = Vec<Result<Position, Failure>>> + Send + 'a>>;
+type Users = Pin<Box<dyn Future<Output = Result<u64, Failure>> + Send>>;
 type Names = Pin<Box<dyn Future<Output = Result<Vec<(Arc<str>, usize)>, Failure>> + Send>>;
 
 /// A command whose letters have been sent.
@@ -90,7 +91,7 @@ pub(super) enum Begun<'a> {
     History(Pending<History>),
     Removed(Pending<()>),
     Channels(Names),
-    Info,
+    Info(Users),
     Called(JoinHandle<Result<Vec<u8>, ApiError>>),
 }
 
@@ -141,7 +142,7 @@ impl Calls {
                 true => Begun::Failed(Wrong::bad("pattern: only * stands for other characters")),
                 false => Begun::Channels(Box::pin(node.channels(&body.pattern))),
             },
-            Command::Info => Begun::Info,
+            Command::Info => Begun::Info(Box::pin(node.user_count())),
             Command::Rpc(body) => self.call(&body),
             Command::Unknown(method) => Begun::Failed(no_method(&method)),
         }
@@ -182,7 +183,10 @@ impl Calls {
                 answer::put_nothing(out);
             }
             Begun::Channels(names) => answer::put_channels(out, &answered(deadline, names).await?),
-            Begun::Info => answer::put_info(out, &self.node.info()),
+            Begun::Info(users) => {
+                let user_count = answered(deadline, users).await?;
+                answer::put_info(out, &self.node.info(), user_count);
+            }
             Begun::Called(call) => answer::put_called(out, &called(deadline, call).await?),
         }
         Ok(())
@@ -243,7 +247,7 @@ impl Calls {
         let grant = Grant {
             info: payload_of(body.info, &body.b64info, "b64info")?,
             data: payload_of(body.data, &body.b64data, "b64data")?,
-            expire_at_s: future(unix_time(body.expire_at.0)?)?,
+            expire_at_s: future(unix_time(body.expire_at.0))?,
             overrides: Overrides {
                 presence: switch(&overrides.presence),
                 join_leave: switch(&overrides.join_leave),
@@ -277,7 +281,7 @@ impl Calls {
 
     fn refresh(&self, body: &Connections<'_>) -> Result<Pending<()>, Wrong> {
         let info = payload_of(body.info, &body.b64info, "b64info")?;
-        Ok(self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0)?, info))
+        Ok(self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0), info))
     }
 
     /// Calls an embedder's method in a task of its own: a panic ends that task only.
@@ -394,6 +398,7 @@ fn future(unix_s: u64) -> Result<u64, Wrong> {
     (unix_s == 0 || unix_s > now_s).then_some(unix_s).ok_or(Wrong::bad("expire_at: in the past"))
 }
 
-fn unix_time(seconds: i64) -> Result<u64, Wrong> {
-    u64::try_from(seconds).map_err(|_| Wrong::bad("expire_at: before 1970"))
+/// A negative time is none, as 0.
+fn unix_time(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0)
 }

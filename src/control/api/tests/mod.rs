@@ -159,6 +159,11 @@ fn take(shard: usize, letter: Letter, answer: fn(&Question) -> Answer) -> Option
             reply(Answer::Channels(vec![(format!("{pattern}{}", 2 - shard).into(), shard)]));
             Some(pattern)
         }
+        Letter::Look { what: Look::Users, asker } => {
+            let Asker::Outside(reply) = asker else { panic!("not from a connection") };
+            reply(Answer::Users(Vec::new()));
+            None
+        }
         Letter::Order(order) => {
             let Order { target, deed, .. } = &*order;
             let told = match deed {
