@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::labels;
 use super::{Action, ClientId, Endpoints, Secret, SocketIoOptions};
+use crate::base::bucket::SharedBucket;
 use crate::base::counters::ByPlace;
 use crate::base::networks::Networks;
 use crate::base::shared::Shared;
@@ -129,6 +130,25 @@ pub struct Counts {
     pub pings: u64,
 }
 
+/// The rate of new clients in the process. [`Default`] has no limit; clones share the tokens.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectRate {
+    bucket: SharedBucket,
+    per_s: u32,
+}
+
+impl ConnectRate {
+    /// At most `per_s` clients per second, 0 for no limit, with the tokens of `bucket`.
+    pub(crate) fn new(bucket: &SharedBucket, per_s: u32) -> Self {
+        Self { bucket: bucket.clone(), per_s }
+    }
+
+    /// Counts a client; returns false when it is one too many.
+    pub(crate) fn take(&self, now_ms: u64) -> bool {
+        self.per_s == 0 || self.bucket.take(now_ms.saturating_mul(1000), self.per_s)
+    }
+}
+
 /// The sessions' part of the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -150,4 +170,6 @@ pub struct Settings {
     pub trusted_proxies: Networks,
     /// Options of the Socket.IO endpoint.
     pub socketio: SocketIoOptions,
+    /// The rate of new clients.
+    pub connects: ConnectRate,
 }

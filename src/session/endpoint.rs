@@ -19,6 +19,9 @@ use crate::proto::ws::handshake::Upgrade;
 /// Subprotocols of the Centrifuge endpoints.
 const SUBPROTOCOLS: &[&str] = &["centrifuge-json", "centrifuge-protobuf"];
 const PROTOBUF: &str = "centrifuge-protobuf";
+/// The refusal of clients beyond [`ConnectRate`](super::ConnectRate).
+pub(crate) const TOO_MANY_CLIENTS: Refusal =
+    Refusal::new(Status::Unavailable, "too many new clients; try later");
 /// Media type of a body in Protobuf.
 const OCTETS: &str = "application/octet-stream";
 
@@ -186,6 +189,7 @@ impl Endpoints {
             }
             Serves::Init => {
                 expect(request, &["GET"])?;
+                admit_client(cx)?;
                 let head = format!(
                     "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\n{cors}\r\n{{}}"
                 );
@@ -196,6 +200,7 @@ impl Endpoints {
             Serves::SocketIo => Ok(engine::open(request, cors, cx)?.map_or(Opened::Answered, Opened::Engine)),
             Serves::Centrifuge(transport) if transport.framing() == Framing::WebSocket => {
                 let upgrade = Upgrade::parse(request, SUBPROTOCOLS, cx.press.is_on())?;
+                admit_client(cx)?;
                 upgrade.write(cx.out);
                 let says = |name, value| request.query_value(name).is_some_and(|told| told == value);
                 let is_asked =
@@ -264,14 +269,16 @@ impl Endpoints {
         if let Some(why) = no_connect(transport, request.method, encoding, &first) {
             return Err(Refusal::new(Status::BadRequest, why));
         }
+        admit_client(cx)?;
         let first = if first.is_empty() && transport.is_uni() && encoding == Encoding::Json {
             b"{}".to_vec()
         } else {
             first
         };
         let content_type = match (is_sse, encoding) {
-            (true, _) => "text/event-stream",
-            (false, Encoding::Json) => "application/json",
+            (true, _) => "text/event-stream; charset=utf-8",
+            // A stream of JSON texts, one on each line, is no JSON text.
+            (false, Encoding::Json) => "text/plain; charset=utf-8",
             (false, Encoding::Protobuf) => OCTETS,
         };
         let head = format!(
@@ -301,6 +308,11 @@ impl Endpoints {
         };
         Opening { headers, token: token.unwrap_or_default(), held: None }
     }
+}
+
+/// Refuses a new client beyond the rate of the process.
+fn admit_client(cx: &Context<'_>) -> Result<(), Refusal> {
+    if cx.settings.connects.take(cx.now_ms) { Ok(()) } else { Err(TOO_MANY_CLIENTS) }
 }
 
 /// The value of the answer's `Connection` header.

@@ -233,6 +233,11 @@ impl<S> Session<S> {
         }
     }
 
+    /// Whether a connect command was refused before.
+    pub fn was_refused(&self) -> bool {
+        matches!(self, Self::Centrifuge(centrifuge) if centrifuge.was_refused())
+    }
+
     /// Handles a refused connect: the client may identify itself again, and nothing else.
     pub fn refused(&mut self) {
         match self {

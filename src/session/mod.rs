@@ -41,10 +41,11 @@ use crate::proto::ws;
 pub use action::Action;
 pub use client_id::ClientId;
 pub(crate) use context::Splice;
-pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings, Told};
+pub use context::{ClientCertificate, ConnectRate, Context, Counts, Forwarded, InPlace, Settings, Told};
 pub(crate) use deferred::{Deferred, Telling};
 pub use desk::{PlainRequest, PlainResponse};
 pub use ending::CloseReason;
+pub(crate) use endpoint::TOO_MANY_CLIENTS;
 pub use endpoint::{Endpoint, Endpoints, Serves};
 pub use facets::Phase;
 pub(crate) use facets::Pings;
@@ -423,6 +424,7 @@ pub(crate) mod tests {
             secret: Secret::new(Seed::from(7)),
             trusted_proxies: Networks::default(),
             socketio: SocketIoOptions::default(),
+            connects: ConnectRate::default(),
         }
     }
 }

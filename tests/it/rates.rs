@@ -6,8 +6,10 @@
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
+use throng::parts::outside::mint;
 
-use crate::support::peer::{CLOSE, TEXT};
+use crate::support::centrifuge::PATH;
+use crate::support::peer::{CLOSE, TEXT, upgrade};
 use crate::support::{Client, Peer, Server};
 
 const TOO_MANY: u64 = 111;
@@ -103,12 +105,61 @@ fn connect(server: &Server, from: Ipv4Addr, count: usize) -> (usize, usize) {
     (in_count, count - in_count)
 }
 
+/// Requests of new clients in one moment, over any transport: some open a stream or a WebSocket, the others get 503.
 #[test]
-fn clients_that_connect_have_a_rate() {
-    let server = Server::configured("development = true\n[rates]\nconnects_max = 1", &["--shards", "1"]);
-    let (in_count, refused_count) = connect(&server, [127, 0, 0, 1].into(), 40);
-    assert!(in_count >= 1 && refused_count >= 1, "{in_count} of 40");
-    assert_eq!(limited(&server, "connects"), refused_count as u64);
+fn new_clients_have_a_rate() {
+    let enabled = "sse.enabled = true\nhttp_stream.enabled = true\nuni_websocket.enabled = true\nuni_sse.enabled = true\n\
+                   uni_http_stream.enabled = true\ninit.enabled = true";
+    let server = Server::configured(
+        &format!("development = true\n{enabled}\n[rates]\nconnects_max = 1"),
+        &["--shards", "2"],
+    );
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let post = |path: &str, body: &str| {
+        let length = body.len();
+        format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let requests = [
+        upgrade("/connection/websocket", ""),
+        upgrade("/connection/uni_websocket", ""),
+        get("/connection/sse?cf_connect=%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D"),
+        get("/connection/uni_sse"),
+        post("/connection/http_stream", r#"{"id":1,"connect":{}}"#),
+        post("/connection/uni_http_stream", "{}"),
+        get("/connection/init"),
+    ];
+    for request in &requests {
+        let statuses: Vec<u16> = (0..4)
+            .map(|_| {
+                let mut peer = Peer::connect(server.address);
+                peer.send_bytes(request.as_bytes());
+                peer.response_head().status
+            })
+            .collect();
+        assert!(statuses.iter().all(|status| [101, 200, 503].contains(status)), "{request}: {statuses:?}");
+        assert!(statuses.contains(&503), "{request}: {statuses:?}");
+    }
+    assert!(limited(&server, "connects") >= requests.len() as u64);
+}
+
+/// A client that was refused takes a token for each further attempt: it has an open connection, and would ask a hook
+/// each time.
+#[test]
+fn attempts_after_a_refused_one_have_the_rate_of_new_clients() {
+    let config = "[client.token]\nhmac_secret_key = \"between us\"\n[rates]\nconnects_max = 1";
+    let server = Server::configured(config, &["--shards", "1"]);
+    let expired = mint(b"between us", br#"{"sub":"ann","exp":1}"#);
+    let mut peer = Peer::open(server.address, PATH);
+    let codes: Vec<Value> = (1..10)
+        .map(|id| {
+            peer.send(TEXT, json!({"id": id, "connect": {"token": expired}}).to_string());
+            let mut reply: Value = serde_json::from_slice(&peer.message().1).unwrap();
+            reply["error"]["code"].take()
+        })
+        .collect();
+    assert_eq!(codes[0], 109);
+    assert!(codes.contains(&json!(TOO_MANY)), "{codes:?}");
+    assert!(codes.iter().all(|code| *code == 109 || *code == TOO_MANY), "{codes:?}");
 }
 
 #[test]
@@ -123,7 +174,8 @@ fn an_address_has_a_rate_that_is_not_its_neighbours() {
 
 #[test]
 fn who_cannot_be_told_an_error_is_disconnected() {
-    let server = Server::configured("development = true\n[rates]\nconnects_max = 1", &["--shards", "1"]);
+    let server =
+        Server::configured("development = true\n[rates]\nconnects_per_ip_max = 1", &["--shards", "1"]);
     let frames = (0..20).map(|_| {
         let mut peer = Peer::open(server.address, "/connection/uni_websocket");
         peer.send(TEXT, "{}");

@@ -21,12 +21,12 @@ impl Stream {
     fn sse(server: &Server) -> Self {
         let connect = "%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D";
         let request = format!("GET /connection/sse?cf_connect={connect} HTTP/1.1\r\nHost: x\r\n\r\n");
-        Self::open(server, &request, "text/event-stream", "data: ")
+        Self::open(server, &request, "text/event-stream; charset=utf-8", "data: ")
     }
 
     fn http(server: &Server) -> Self {
         let request = post("/connection/http_stream", "", r#"{"id":1,"connect":{}}"#);
-        Self::open(server, &request, "application/json", "")
+        Self::open(server, &request, "text/plain; charset=utf-8", "")
     }
 
     fn open(server: &Server, request: &str, content_type: &str, prefix: &'static str) -> Self {

@@ -147,6 +147,7 @@ fn answer_letter(letter: Letter, budget: &Budget) {
         Letter::Look { what: Look::Channels { pattern }, asker: Asker::Outside(reply) } => {
             reply(Answer::Channels(vec![(pattern.into(), 1)]));
         }
+        Letter::Look { what: Look::Users, asker: Asker::Outside(reply) } => reply(Answer::Users(vec![1])),
         Letter::Order(_) => {}
         other => panic!("{other:?}"),
     }

@@ -358,9 +358,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("log.file", "File that log lines are added to, instead of stderr", |s| {
         Slot::Text(&mut s.log_file, Form::Any)
     }),
-    key("rates.connects_max", "Connect commands per second in the process; beyond it, error 111", |s| {
-        Slot::Rate(&mut s.rates.connects_max)
-    }),
+    key(
+        "rates.connects_max",
+        "New clients per second in the process; beyond it, their requests are answered with 503, and connect commands after a refused one with error 111",
+        |s| Slot::Rate(&mut s.rates.connects_max),
+    ),
     key(
         "rates.connects_per_ip_max",
         "Connect commands per second from one address, per shard; beyond it, error 111",

@@ -52,13 +52,22 @@ pub struct Centrifuge {
     /// Whether the client is pinged by WebSocket frames, which its library answers, instead of the protocol's
     /// messages.
     pings_by_frame: bool,
+    /// Whether a connect command was refused.
+    was_refused: bool,
 }
 
 impl Centrifuge {
     /// A connection whose client has sent no command yet.
     pub fn new(wire: Wire, opening: Opening) -> Self {
         let opening = (opening != Opening::default()).then(|| Box::new(opening));
-        Self { decoder: Decoder::default(), opening, wire, phase: Phase::Identifying, pings_by_frame: false }
+        Self {
+            decoder: Decoder::default(),
+            opening,
+            wire,
+            phase: Phase::Identifying,
+            pings_by_frame: false,
+            was_refused: false,
+        }
     }
 
     /// Pings the client of a WebSocket by frames from now on.
@@ -340,6 +349,12 @@ impl Centrifuge {
     pub fn connect_refused(&mut self) {
         debug_assert_eq!(self.phase, Phase::Admitting);
         self.phase = Phase::Identifying;
+        self.was_refused = true;
+    }
+
+    /// Whether a connect command was refused before.
+    pub(super) fn was_refused(&self) -> bool {
+        self.was_refused
     }
 
     /// Seals the message written since `start`, with the payloads apart from number `first` on.

@@ -224,7 +224,7 @@ fn refused_one_way_clients_get_the_codes_and_statuses_of_the_configuration() {
     let mut peer = get("/connection/uni_sse");
     application.answer("connect", json!({"result": {"user": "a"}}));
     let head = peer.response_head();
-    assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
+    assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream; charset=utf-8")));
     assert!(peer.line().starts_with("data: "), "what it is told of being let in");
 
     let mut peer = Peer::connect(server.address);

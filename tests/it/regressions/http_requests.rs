@@ -130,7 +130,7 @@ fn media_types_are_compared_without_case() {
         let mut peer = Peer::connect(server.address);
         peer.send_bytes(&[head.as_bytes(), body].concat());
         let told = peer.response_head();
-        let wanted = if is_protobuf { "application/octet-stream" } else { "application/json" };
+        let wanted = if is_protobuf { "application/octet-stream" } else { "text/plain; charset=utf-8" };
         assert_eq!((told.status, told.header("content-type")), (200, Some(wanted)), "{content_type}");
     }
 }

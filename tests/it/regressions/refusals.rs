@@ -121,7 +121,7 @@ fn commands_behind_a_key_set_that_cannot_be_reached_are_dropped_or_end_the_conne
 
 #[test]
 fn commands_behind_one_connect_too_many_end_the_connection() {
-    let config = format!("{TOKENS}\n[rates]\nconnects_max = 1\n");
+    let config = format!("{TOKENS}\n[rates]\nconnects_per_ip_max = 1\n");
     let server = Server::configured(&config, &["--shards", "1"]);
     let mut witness = Client::open(server.address);
     // It is one second's only client, or the second of its second: either way the server lives on.
