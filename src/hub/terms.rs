@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{ClientInfo, Position, Publication};
+use crate::base::filter::Filter;
 
 /// The reason for which a home refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,15 @@ pub struct Joined {
     pub publications: Vec<Arc<Publication>>,
 }
 
+impl Joined {
+    /// Keeps the missed publications that a subscriber's filter lets pass, as with later ones.
+    pub fn choose(&mut self, filter: Option<&Filter>) {
+        if let Some(filter) = filter {
+            self.publications.retain(|missed| filter.matches(&missed.tags));
+        }
+    }
+}
+
 /// A publisher's options.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
@@ -166,6 +176,8 @@ pub enum Answer {
     Removed,
     /// Names and subscriber counts of channels: see [`super::home::Home::channels`].
     Channels(Vec<(Arc<str>, usize)>),
+    /// Hashes of the users of a shard's connections, each once.
+    Users(Vec<u64>),
     /// A refusal.
     Refused(Refused),
 }

@@ -59,6 +59,8 @@ impl<W: World> Shard<W> {
             Letter::Verdict { reply_to, verdict } => {
                 if self.carry().conns.entry(reply_to.conn).is_some_and(|conn| conn.stage == Stage::Open) {
                     self.clients().verdict(reply_to.conn, reply_to.request, *verdict);
+                } else {
+                    self.clients().verdict_after_end(reply_to, *verdict);
                 }
             }
             Letter::Emulated { conn, data } => self.clients().emulated(conn, &data),
@@ -66,6 +68,10 @@ impl<W: World> Shard<W> {
             Letter::Look { what: Look::Channels { pattern }, asker } => {
                 let channels = self.channels().home.channels(&pattern);
                 self.channels().reply(Waiter::Asker(asker), home::Answer::Channels(channels));
+            }
+            Letter::Look { what: Look::Users, asker } => {
+                let users = self.clients().user_hashes();
+                self.channels().reply(Waiter::Asker(asker), home::Answer::Users(users));
             }
             Letter::UserCame { user, reply_to } => self.clients().user_came(user, reply_to),
             Letter::UserCounted { user, reply_to, is_admitted } => {

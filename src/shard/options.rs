@@ -12,7 +12,7 @@ use crate::hub::home;
 use crate::hub::options::Namespaces;
 use crate::proto::ws;
 use crate::proto::ws::press;
-use crate::session::{Endpoints, Secret, Settings, SocketIoOptions, Speaks};
+use crate::session::{ConnectRate, Endpoints, Secret, Settings, SocketIoOptions, Speaks};
 use crate::shard::counters::CLIENT_NAMES_MAX;
 
 /// Properties of a listener.
@@ -111,7 +111,7 @@ impl Options {
     }
 
     /// The settings for sessions.
-    pub(super) fn settings(&self, secret: Secret) -> Settings {
+    pub(super) fn settings(&self, secret: Secret, rates: &ProcessRates) -> Settings {
         let limits = &self.limits;
         Settings {
             endpoints: self.endpoints.clone(),
@@ -126,6 +126,7 @@ impl Options {
             secret,
             trusted_proxies: self.trusted_proxies.clone(),
             socketio: self.socketio.clone(),
+            connects: ConnectRate::new(&rates.connects, self.rates.connects_max),
         }
     }
 }
@@ -282,10 +283,10 @@ pub struct ProcessRates {
 }
 
 /// Rates, per second; 0 for no limit. A client that exceeds one gets error 111, or disconnect 3013 where there is no
-/// reply.
+/// reply; the request of a new client beyond [`Rates::connects_max`] gets 503.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
-    /// Connects in the process.
+    /// New clients in the process: connections, and connect commands after a refused one.
     pub connects_max: u32,
     /// Connects from one address, per shard.
     pub connects_per_ip_max: u32,

@@ -106,20 +106,20 @@ fn who_left_and_came_back_before_the_answer_goes_when_it_goes() {
     let listen = format!(r#"{{"id":2,"subscribe":{{"channel":"{name}","join_leave":true}}}}"#);
     peers[0].say(&mut small, 0, &listen);
     settle(&mut small);
-    // A client's own unsubscribe command waits for the answer; an order does not.
+    // An unsubscribe command waits for the answer to a client's own subscribe command, but not to an order.
     for id in [2, 4, 6] {
-        peers[1].say(&mut small, 0, &command(id, "subscribe"));
+        let target = Target { client: clients[1].clone(), ..Target::default() };
+        let options = Arc::clone(small.namespaces.resolve(&name).unwrap());
+        let deed = Deed::Subscribe { channel: name.as_str().into(), options, grant: Box::default() };
+        small.mailboxes[0].put(&mut vec![Letter::Order(Arc::new(Order::new(target, deed)))]);
+        small.turn(0);
         if id < 6 {
-            let target = Target { client: clients[1].clone(), ..Target::default() };
-            let (channel, code, reason) = (name.as_str().into(), 2000, String::new());
-            let order = Order::new(target, Deed::Unsubscribe { channel, code, reason });
-            small.mailboxes[0].put(&mut vec![Letter::Order(Arc::new(order))]);
-            small.turn(0);
+            peers[1].say(&mut small, 0, &command(id, "unsubscribe"));
         }
     }
     settle(&mut small);
     let answered: Vec<String> = peers[1].heard(&small).iter().map(|line| line[..7].to_owned()).collect();
-    assert_eq!(answered, [r#"{"id":2"#, r#"{"push""#, r#"{"id":4"#, r#"{"push""#, r#"{"id":6"#]);
+    assert_eq!(answered[..3], [r#"{"id":2"#, r#"{"id":4"#, r#"{"push""#]);
     let mut both = clients.to_vec();
     both.sort_unstable();
     assert_eq!(present(&mut small, 1, &name), both);

@@ -59,7 +59,7 @@ pub(in crate::shard) struct Client {
     pub(in crate::shard) awaited_weight: usize,
     /// Commands with a question outside, each with the question's number ([`Questions`]).
     pub(in crate::shard) pending: Vec<(u32, Pending)>,
-    /// Orders to subscribe it to channels whose homes have not answered yet; carried out after the answers.
+    /// Orders about channels for which an answer about a subscription is pending; carried out after the answers.
     pub(in crate::shard) late_orders: Vec<Arc<Order>>,
     /// Details of subscriptions that have any.
     pub(in crate::shard) details: Vec<Detail>,
@@ -260,10 +260,35 @@ impl Client {
         Some(pending)
     }
 
-    /// Marks a pending subscription to this channel as answered, and returns it.
-    pub(in crate::shard) fn answer_otherwise(&mut self, channel: &str) -> Option<Pending> {
-        let (_, asked) = self.pending.iter_mut().find(|(_, one)| one.subscribes_to(channel))?;
-        Some(std::mem::replace(asked, Pending::Answered))
+    /// Marks a pending subscription to this channel as answered, and returns its number.
+    pub(in crate::shard) fn answer_otherwise(&mut self, channel: &str) -> Option<u32> {
+        let at = self.pending.iter().position(|(_, one)| one.subscribes_to(channel))?;
+        let asked = &mut self.pending[at].1;
+        let id = asked.id();
+        match asked {
+            // The home's answer is still to come.
+            Pending::Renewing { id, .. } => *id = 0,
+            Pending::Granted { .. } => {
+                self.pending.swap_remove(at);
+            }
+            other => *other = Pending::Answered,
+        }
+        Some(id)
+    }
+
+    /// Whether a subscription to this channel is being asked outside, or about to change an active one.
+    pub(in crate::shard) fn asks_for(&self, channel: &str) -> bool {
+        self.pending.iter().any(|(_, one)| one.subscribes_to(channel))
+    }
+
+    /// Removes and returns the pending subscription to this channel of the kind that `is_it` accepts.
+    pub(in crate::shard) fn take_subscribing(
+        &mut self,
+        channel: &str,
+        is_it: impl Fn(&Pending) -> bool,
+    ) -> Option<Pending> {
+        let number = self.pending.iter().find(|(_, one)| one.subscribes_to(channel) && is_it(one))?.0;
+        self.take_pending(number)
     }
 
     /// The earliest Unix time, in milliseconds, at which the connection or a subscription ends; `None` for never.

@@ -12,7 +12,7 @@ use crate::base::seed::Purpose;
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
-use crate::session::{CloseReason, Session, SessionKind, labels};
+use crate::session::{CloseReason, Session, SessionKind, TOO_MANY_CLIENTS, labels};
 use crate::shard::World;
 use crate::shard::counters::Counters;
 
@@ -220,7 +220,10 @@ impl<W: World> Carry<W> {
                     c.refused_head_too_large.add(1);
                     c.limited_message_bytes.add(1);
                 }
-                Status::Unavailable => c.refused_unavailable.add(1),
+                Status::Unavailable => {
+                    c.refused_unavailable.add(1);
+                    c.rate_limited_connects.add(u64::from(*refusal == TOO_MANY_CLIENTS));
+                }
             },
         }
     }

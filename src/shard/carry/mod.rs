@@ -134,7 +134,7 @@ impl<W: World> Carry<W> {
             budget,
             pressure: Pressure::new(ledger),
             account: Account::default(),
-            settings: options.settings(secret),
+            settings: options.settings(secret, &rates),
             limits: options.limits.clone(),
             timeouts: options.timeouts.clone(),
             end_delays: options.end_delays(),
@@ -173,7 +173,7 @@ impl<W: World> Carry<W> {
 
     /// Replaces the options.
     pub(in crate::shard) fn renew(&mut self, options: &Options) {
-        self.settings = options.settings(self.settings.secret.clone());
+        self.settings = options.settings(self.settings.secret.clone(), &self.rates);
         self.limits.clone_from(&options.limits);
         self.timeouts.clone_from(&options.timeouts);
         self.end_delays = options.end_delays();

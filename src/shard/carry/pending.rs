@@ -73,6 +73,10 @@ pub(in crate::shard) struct JoinedAtConnect {
 pub(in crate::shard) enum Pending {
     /// A subscription: a token or a hook decides.
     Subscribe { id: u32, ask: Box<Enter> },
+    /// A subscription that is allowed, while the home has not answered about an order to subscribe to the channel.
+    Granted { id: u32, ask: Box<Enter>, grant: Box<Grant> },
+    /// A subscription that is allowed, and changes one that an order began: the home has not answered.
+    Renewing { id: u32, channel: Arc<str> },
     /// A publication: a hook decides.
     Publish { id: u32, channel: Arc<str>, kind: DataKind, data: Vec<u8> },
     /// Renewal of a subscription by the application, without the client.
@@ -93,6 +97,8 @@ impl Pending {
     pub(in crate::shard) fn id(&self) -> u32 {
         match self {
             Self::Subscribe { id, .. }
+            | Self::Granted { id, .. }
+            | Self::Renewing { id, .. }
             | Self::Publish { id, .. }
             | Self::SubRefresh { id, .. }
             | Self::Refresh { id, .. }
@@ -103,13 +109,27 @@ impl Pending {
 
     /// Whether this is a new subscription to this channel.
     pub(in crate::shard) fn subscribes_to(&self, channel: &str) -> bool {
-        matches!(self, Self::Subscribe { ask, .. } if *ask.channel == *channel)
+        match self {
+            Self::Subscribe { ask, .. } | Self::Granted { ask, .. } => *ask.channel == *channel,
+            Self::Renewing { channel: of, .. } => **of == *channel,
+            Self::Publish { .. }
+            | Self::HookRefresh { .. }
+            | Self::SubRefresh { .. }
+            | Self::Refresh { .. }
+            | Self::Call { .. }
+            | Self::Answered => false,
+        }
     }
 
     /// Its cost beyond its place. The question outside is a copy of it, and ends with it.
     pub(in crate::shard) fn bytes(&self) -> usize {
         2 * match self {
             Self::Subscribe { ask, .. } => heap::piece(size_of::<Enter>()) + ask.bytes(),
+            Self::Granted { ask, grant, .. } => {
+                let granted = grant.data.held_bytes() + grant.info.held_bytes();
+                heap::piece(size_of::<Enter>()) + ask.bytes() + heap::piece(size_of::<Grant>()) + granted
+            }
+            Self::Renewing { channel, .. } => heap::arc(channel.len()),
             Self::Publish { channel, data, .. } => heap::arc(channel.len()) + heap::piece(data.len()),
             Self::SubRefresh { channel, .. } => heap::arc(channel.len()),
             Self::HookRefresh { .. } | Self::Refresh { .. } | Self::Call { .. } | Self::Answered => 0,

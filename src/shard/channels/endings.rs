@@ -32,13 +32,16 @@ impl<W: World> Channels<W> {
     #[inline]
     pub(in crate::shard) fn finish_endings(&mut self) {
         while let Some(ended) = self.carry.ended.pop_front() {
-            self.finish(&ended);
+            self.finish(ended);
         }
     }
 
-    fn finish(&mut self, ended: &Ended) {
-        let Ended { key, client } = ended;
-        let (key, client) = (*key, client.as_deref());
+    fn finish(&mut self, ended: Ended) {
+        let Ended { key, mut client } = ended;
+        if let Some(client) = client.as_deref_mut() {
+            self.keep_publications(key, client);
+        }
+        let client = client.as_deref();
         self.tell_gone(key, client);
         self.unsubscribe_all(key);
         if let Some(client) = client.filter(|client| client.is_counted) {

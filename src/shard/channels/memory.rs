@@ -43,7 +43,8 @@ impl<W: World> Channels<W> {
         c.streams.set(self.home.stream_count() as u64);
         c.presences.set(self.home.presence_count() as u64);
         c.presence_bytes.set(self.home.crowd_bytes() as u64);
-        c.letter_bytes.set(self.carry.post.bytes() as u64);
+        // A publication that waits for a hook without its connection is on its way, too.
+        c.letter_bytes.set((self.carry.post.bytes() + self.orphans.bytes()) as u64);
         c.history_bytes.set(self.home.history_bytes() as u64);
         c.joins_suppressed.set(self.home.suppressed_count());
         c.positions_displaced.set(self.home.displaced_count());

@@ -1,14 +1,15 @@
 //! This shard as home of channels and as host of subscribers.
 //!
 //! `homes` answers the letters to a home; `subscribe` keeps the subscriptions of connections; `fanout` delivers, with
-//! the encoded bytes of a `batch`; `endings` removes an ended connection from channels and homes; `memory` reports
-//! costs.
+//! the encoded bytes of a `batch`; `endings` removes an ended connection from channels and homes, and `orphans` keeps its
+//! publications about which a hook is asked; `memory` reports costs.
 
 pub(in crate::shard) mod batch;
 pub(in crate::shard) mod endings;
 pub(in crate::shard) mod fanout;
 pub(in crate::shard) mod homes;
 pub(in crate::shard) mod memory;
+pub(in crate::shard) mod orphans;
 pub(in crate::shard) mod subscribe;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use crate::shard::options::Options;
 use crate::shard::{MakeMemory, World};
 use batch::Batch;
 use homes::Waiter;
+use orphans::Orphans;
 
 /// The wing above [`Carry`].
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(in crate::shard) struct Channels<W: World> {
     /// The formats in use for publications in this shard.
     pub(in crate::shard) formats: Numbered<Format>,
     pub(in crate::shard) publication_budget: Budget,
+    /// Publications of ended connections about which a hook is asked.
+    pub(in crate::shard) orphans: Orphans,
 }
 
 impl<W: World> Channels<W> {
@@ -52,6 +56,7 @@ impl<W: World> Channels<W> {
             early: HashMap::new(),
             formats: Numbered::default(),
             publication_budget,
+            orphans: Orphans::default(),
             carry,
         }
     }

@@ -16,7 +16,7 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::words::Denied;
 use crate::shard::World;
 use crate::shard::carry::Carry;
-use crate::shard::carry::client::{Client, RECOVERY_WEIGHT};
+use crate::shard::carry::client::RECOVERY_WEIGHT;
 use crate::shard::carry::conn::{Stage, Sub, SubState};
 use crate::shard::channels::memory::cost_of;
 use crate::shard::mailbox::{Cause, Letter, Ticket};
@@ -25,11 +25,17 @@ impl<W: World> Channels<W> {
     /// Whether a connection may have a further subscription, to this channel.
     pub(in crate::shard) fn has_room_for(&self, key: Key, channel: &str) -> Result<(), Denied> {
         let Some(conn) = self.carry.conns.entry(key) else { return Err(Denied::Internal) };
-        let is_asked = |client: &Client| client.pending.iter().any(|(_, one)| one.subscribes_to(channel));
         let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
-        if is_known || conn.client.as_deref().is_some_and(is_asked) {
-            Err(Denied::AlreadyIn)
-        } else if conn.subs.len() >= self.carry.limits.channels_per_connection_max {
+        if is_known || conn.client.as_deref().is_some_and(|client| client.asks_for(channel)) {
+            return Err(Denied::AlreadyIn);
+        }
+        self.has_room_for_one(key)
+    }
+
+    /// Whether a connection may have a further subscription.
+    pub(in crate::shard) fn has_room_for_one(&self, key: Key) -> Result<(), Denied> {
+        let Some(conn) = self.carry.conns.entry(key) else { return Err(Denied::Internal) };
+        if conn.subs.len() >= self.carry.limits.channels_per_connection_max {
             self.carry.counters.limited_subscriptions.add(1);
             Err(Denied::Limit)
         } else if self.carry.pressure.refuses() {
@@ -70,17 +76,18 @@ impl<W: World> Channels<W> {
         self.carry.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
     }
 
-    /// Sends a channel's home new terms for a subscriber.
+    /// Sends a channel's home new terms for a subscriber: of an order, or of command number `request`.
     pub(in crate::shard) fn ask_anew(
         &mut self,
         key: Key,
         channel: &Arc<str>,
         options: &Arc<ChannelOptions>,
-        joining: Box<Joining>,
-        ticket: Box<Ticket>,
+        request: u32,
+        (mut joining, mut ticket): (Box<Joining>, Box<Ticket>),
     ) {
         let (channel, options) = (Arc::clone(channel), Arc::clone(options));
-        let (home, reply_to) = (self.home_of(&channel), self.carry.reply_to(key, 0));
+        let (home, reply_to) = (self.home_of(&channel), self.carry.reply_to(key, request));
+        (joining.renews, ticket.renews) = (true, true);
         let ticket = Some(ticket);
         self.carry.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
     }
@@ -158,13 +165,7 @@ impl<W: World> Channels<W> {
         };
         let Some(conn) = self.carry.conns.entry_mut(key) else { return false };
         if let Some(ticket) = ticket {
-            for (is_set, flag) in [
-                (ticket.filter.is_some(), local::FILTERED),
-                (ticket.hears_joins, local::JOINS),
-                (ticket.takes_deltas, local::DELTA),
-            ] {
-                flags |= if is_set { flag } else { 0 };
-            }
+            flags |= flags_of(ticket);
             let is_server_side = ticket.cause != Cause::Command;
             if is_server_side || ticket.filter.is_some() || ticket.info.is_some() || ticket.expire_at_s > 0 {
                 self.carry.counters.clients.add(u64::from(conn.client.is_none()));
@@ -189,7 +190,7 @@ impl<W: World> Channels<W> {
         ticket: &mut Ticket,
     ) -> bool {
         let Some((format, flags)) = self.format_of(key, Some(ticket)) else { return false };
-        let flags = flags | if ticket.hears_joins { local::JOINS } else { 0 };
+        let flags = flags | flags_of(ticket);
         self.unlist(id, position);
         let slot_number = u16::try_from(slot).unwrap_or(u16::MAX);
         let subscriber = Subscriber { conn: key.index(), slot: slot_number, format, flags };
@@ -254,4 +255,14 @@ impl<W: World> Channels<W> {
         }
         Some(sub)
     }
+}
+
+/// The flags of a subscriber with this ticket.
+fn flags_of(ticket: &Ticket) -> u8 {
+    let flags = [
+        (ticket.filter.is_some(), local::FILTERED),
+        (ticket.hears_joins, local::JOINS),
+        (ticket.takes_deltas, local::DELTA),
+    ];
+    flags.into_iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, flag)| all | flag)
 }

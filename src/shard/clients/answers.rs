@@ -24,6 +24,7 @@ impl<W: World> Clients<W> {
             | home::Answer::PresenceStats { .. }
             | home::Answer::Removed
             | home::Answer::Channels(_)
+            | home::Answer::Users(_)
             | home::Answer::Refused(_) => Needs::default(),
         };
         if needs.queued > 0 && !self.has_room_for_answer(key, needs) {
@@ -43,7 +44,7 @@ impl<W: World> Clients<W> {
             }
             home::Answer::History { publications, position } => Reply::History { publications, position },
             // Clients cannot ask for these.
-            home::Answer::Removed | home::Answer::Channels(_) => return,
+            home::Answer::Removed | home::Answer::Channels(_) | home::Answer::Users(_) => return,
             home::Answer::Refused(refused) => return self.deny(key, id, &denied(*refused)),
         };
         self.answer(key, id, &reply);

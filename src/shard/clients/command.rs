@@ -14,7 +14,7 @@ use crate::hub::home::HistoryFilter;
 use crate::hub::local::lane_of;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Ask, Denied, Reply};
-use crate::hub::{DataKind, Publication, home};
+use crate::hub::{ClientInfo, DataKind, Publication, home};
 use crate::session::{CloseReason, labels};
 use crate::shard::World;
 use crate::shard::carry::client::{Ability, Pending, WHOLE_WEIGHT};
@@ -176,24 +176,39 @@ impl<W: World> Clients<W> {
         options: Arc<ChannelOptions>,
         terms: home::Terms,
     ) {
-        let Spoken { channel, kind, data, is_delta, home } = message;
         let detail = self
             .channels
             .local
-            .channel_id(&channel)
+            .channel_id(&message.channel)
             .and_then(|at| self.channels.carry.client(key)?.detail(at)?.info.clone());
         let info = detail.unwrap_or_else(|| self.info_of(key, false));
-        let data = Shared::new(data, &self.channels.publication_budget);
-        let home = home.unwrap_or_else(|| self.channels.home_of(&channel));
+        let home = message.home.unwrap_or_else(|| self.channels.home_of(&message.channel));
+        let message = Spoken { home: Some(home), ..message };
         let carry = &mut self.channels.carry;
-        let lane = lane_of(carry.member(key), carry.post.shard_count());
-        let publication =
-            Publication { info: Some(info), is_delta, lane, ..Publication::new(channel, kind, data) };
-        let publication = Box::new(publication);
         carry.awaits_home(key, id, home);
         let asker = (id != 0).then(|| Asker::Conn(carry.reply_to(key, id)));
         let from = Some(carry.member(key));
-        carry.post.send(home, Letter::Publish { publication, options, terms, from, asker });
+        self.send_publication(message, info, options, terms, (from, asker));
+    }
+
+    /// Sends a message to the channel's home. `from`: the publishing connection, unless it has ended.
+    pub(in crate::shard) fn send_publication(
+        &mut self,
+        message: Spoken,
+        info: Arc<ClientInfo>,
+        options: Arc<ChannelOptions>,
+        terms: home::Terms,
+        (from, asker): (Option<home::Member>, Option<Asker>),
+    ) {
+        let Spoken { channel, kind, data, is_delta, home } = message;
+        let data = Shared::new(data, &self.channels.publication_budget);
+        let home = home.unwrap_or_else(|| self.channels.home_of(&channel));
+        let post = &mut self.channels.carry.post;
+        let lane = from.map_or(0, |from| lane_of(from, post.shard_count()));
+        let publication =
+            Publication { info: Some(info), is_delta, lane, ..Publication::new(channel, kind, data) };
+        let publication = Box::new(publication);
+        post.send(home, Letter::Publish { publication, options, terms, from, asker });
     }
 
     /// Asks a channel's home, if the client has the permission.

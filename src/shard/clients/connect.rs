@@ -332,7 +332,7 @@ impl<W: World> Clients<W> {
         self.channels.finish_endings();
     }
 
-    /// Whether the rates admit one more client.
+    /// Whether the rates admit one more connect command. The first of a connection was counted with its request.
     pub(in crate::shard) fn admits_connect(&mut self, key: Key) -> bool {
         let carry = &mut self.channels.carry;
         let now_ms = carry.now_ms();
@@ -344,7 +344,9 @@ impl<W: World> Clients<W> {
             carry.counters.rate_limited_connects_per_ip.add(1);
             return false;
         }
-        let is_admitted = connects_max == 0 || carry.rates.connects.take(carry.now_us, connects_max);
+        let is_first = carry.conns.entry(key).is_some_and(|conn| !conn.session.was_refused());
+        let is_admitted =
+            is_first || connects_max == 0 || carry.rates.connects.take(carry.now_us, connects_max);
         carry.counters.rate_limited_connects.add(u64::from(!is_admitted));
         is_admitted
     }
@@ -370,7 +372,7 @@ fn without_reply(rejected: &Rejected) -> Option<Dismissed> {
     match rejected {
         Rejected::Denied(Denied::TooMany) => Some(Dismissed::TooMany),
         Rejected::TokenExpired
-        | Rejected::Denied(Denied::TokenExpired | Denied::Expired | Denied::Custom { code: 109, .. }) => {
+        | Rejected::Denied(Denied::TokenExpired | Denied::Expired | Denied::Custom { code: 109 | 110, .. }) => {
             Some(Dismissed::Expired)
         }
         // The hook failed, or returned an error of its own that cannot be sent; or a token names a channel that is
@@ -405,6 +407,7 @@ mod tests {
             (custom(1000, false), Dismissed::Internal),
             (custom(1000, true), Dismissed::Internal),
             (custom(109, false), Dismissed::Expired),
+            (custom(110, false), Dismissed::Expired),
             (Denied::TokenExpired, Dismissed::Expired),
             (Denied::Internal, Dismissed::Internal),
             (Denied::UnknownChannel, Dismissed::Internal),

@@ -12,7 +12,7 @@ use crate::hub::local::ChannelId;
 use crate::hub::words::{Denied, Dismissed, Ended, Entered, News, Reply};
 use crate::session::CloseReason;
 use crate::shard::World;
-use crate::shard::carry::client::entered;
+use crate::shard::carry::client::{Pending, entered};
 use crate::shard::carry::conn::SubState;
 use crate::shard::channels::batch::number_of;
 use crate::shard::mailbox::{Cause, ReplyTo, Ticket};
@@ -28,16 +28,19 @@ impl<W: World> Clients<W> {
     ) {
         let (key, request) = (reply_to.conn, reply_to.request);
         if let Some(ticket) = ticket.take_if(|ticket| ticket.renews) {
-            return self.renewed(channel, key, outcome, ticket);
+            self.renewed(channel, key, outcome, ticket);
+            self.carry_out_late(key);
+            return self.resume_waiting(key);
         }
         self.enter_or_not(channel, key, request, outcome, ticket);
-        if self.channels.carry.client(key).is_some_and(|client| !client.late_orders.is_empty()) {
-            self.carry_out_late(key, channel);
+        if request == 0 {
+            self.subscribe_after_order(key, channel);
         }
+        self.carry_out_late(key);
         self.home_has_answered(reply_to);
     }
 
-    /// Handles a home's answer to an order for an active subscription.
+    /// Handles a home's answer to an order or a command for an active subscription.
     fn renewed(
         &mut self,
         channel: &Arc<str>,
@@ -45,13 +48,26 @@ impl<W: World> Clients<W> {
         outcome: Result<Box<Joined>, home::Refused>,
         mut ticket: Box<Ticket>,
     ) {
+        let request = match ticket.cause {
+            Cause::Command => self.take_renewing(key, channel),
+            Cause::Order | Cause::Connect | Cause::Token => Some(0),
+        };
         // The home counted nothing: it knows if the subscription has ended meanwhile, and if it failed, the
         // subscription stays as it was.
-        let Ok(joined) = outcome else { return };
+        let Some(request) = request else { return };
+        let mut joined = match outcome {
+            Ok(joined) => joined,
+            Err(refused) if request != 0 => return self.deny(key, request, &denied(refused)),
+            Err(_) => return,
+        };
         if self.channels.active_slot(key, channel).is_none() {
             return;
         }
         self.count_recovery(&joined, &ticket);
+        if is_unrecovered(&joined, &ticket) {
+            return self.deny(key, request, &Denied::Unrecoverable);
+        }
+        joined.choose(ticket.filter.as_deref());
         if !self.has_room_for_missed(key, &joined, &ticket) {
             return self.channels.dismiss(key, Dismissed::TooMany);
         }
@@ -61,7 +77,14 @@ impl<W: World> Clients<W> {
         if !self.channels.renew_subscription(key, at, &joined, &mut ticket) {
             return self.channels.dismiss(key, Dismissed::Internal);
         }
-        self.welcome(key, at.0, 0, joined, ticket);
+        self.welcome(key, at.0, request, joined, ticket);
+    }
+
+    /// The number of the command that changes a subscription to this channel; `None` when it was answered otherwise.
+    fn take_renewing(&mut self, key: Key, channel: &str) -> Option<u32> {
+        let is_renewing = |one: &Pending| matches!(one, Pending::Renewing { .. });
+        let pending = self.channels.carry.client_mut(key)?.take_subscribing(channel, is_renewing)?;
+        Some(pending.id()).filter(|id| *id != 0)
     }
 
     fn count_recovery(&self, joined: &Joined, ticket: &Ticket) {
@@ -101,9 +124,6 @@ impl<W: World> Clients<W> {
         if let (Ok(joined), Some(ticket)) = (&outcome, ticket.as_deref()) {
             self.count_recovery(joined, ticket);
         }
-        let unrecovered = |joined: &Joined, ticket: &Ticket| {
-            ticket.needs_recovery && ticket.was_recovering && !joined.recovered
-        };
         match (outcome, ticket) {
             (Ok(joined), None) => {
                 if !self.channels.activate(key, id, slot, &joined, None) {
@@ -111,15 +131,12 @@ impl<W: World> Clients<W> {
                 }
                 self.tell_trusted(key, &Reply::Entered(Entered { channel, ..Entered::default() }));
             }
-            (Ok(joined), Some(ticket)) if unrecovered(&joined, &ticket) => {
+            (Ok(joined), Some(ticket)) if is_unrecovered(&joined, &ticket) => {
                 self.channels.take_back(channel, key, id, slot);
                 self.deny(key, request, &Denied::Unrecoverable);
             }
             (Ok(mut joined), Some(mut ticket)) => {
-                if let Some(filter) = ticket.filter.as_deref() {
-                    // The filter applies to missed publications as to later ones.
-                    joined.publications.retain(|missed| filter.matches(&missed.tags));
-                }
+                joined.choose(ticket.filter.as_deref());
                 // Subscriptions of the connect command are sent together: see `one_less_to_wait_for`.
                 let is_told_now = matches!(ticket.cause, Cause::Command | Cause::Order);
                 if is_told_now && !self.has_room_for_missed(key, &joined, &ticket) {
@@ -221,7 +238,7 @@ impl<W: World> Clients<W> {
         }
         self.channels.carry.touch_client(key);
         let is_there = asked.is_some() || slot.is_some();
-        let waiting = asked.map(|pending| pending.id()).or(match state {
+        let waiting = asked.or(match state {
             Some(SubState::Pending(request)) => Some(request),
             Some(SubState::Active(_)) | None => None,
         });
@@ -231,4 +248,9 @@ impl<W: World> Clients<W> {
         }
         is_there
     }
+}
+
+/// Whether a subscription that must not begin without its missed publications would do so.
+fn is_unrecovered(joined: &Joined, ticket: &Ticket) -> bool {
+    ticket.needs_recovery && ticket.was_recovering && !joined.recovered
 }

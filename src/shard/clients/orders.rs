@@ -5,23 +5,25 @@
 //!
 //! Orders apply to pending subscriptions and questions, too. A connection is a target as soon as its user is known;
 //! while its connect command has no answer, orders that do not end the connection wait for the reply, so that the
-//! client gets messages in order. A subscription that waits for a hook, a token or a home is ended like an active
-//! one, and one that the server starts waits for no decision. A pending question about the connection's expiry does
+//! client gets messages in order. An order to unsubscribe waits for the answer to a pending subscription to the
+//! channel, and follows it. An order to subscribe waits for no hook and no token: the client is subscribed at once,
+//! and the answer to its command then changes the subscription. A pending question about the connection's expiry does
 //! not undo a later order. Left out: a connection whose user is not known yet; the code that admits it must apply the
 //! order.
+//!
+//! Invariant: an order that waits ([`Client::late_orders`]) waits for an answer that will come: each answer about a
+//! subscription carries out all that need not wait longer.
 
 use std::sync::Arc;
 
 use super::Clients;
 use crate::base::slots::Key;
-use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Dismissed, Ended, News};
 use crate::session::{CloseReason, Phase};
 use crate::shard::World;
-use crate::shard::carry::client::{Pending, is_over, ttl_s};
+use crate::shard::carry::client::{is_over, ttl_s};
 use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::mailbox::{Cause, Deed, Order, Target};
-use crate::shard::outside::Grant;
 
 impl<W: World> Clients<W> {
     pub(in crate::shard) fn order(&mut self, order: &Arc<Order>) {
@@ -81,12 +83,15 @@ impl<W: World> Clients<W> {
         match &order.deed {
             // A subscription that has expired already changes nothing.
             Deed::Subscribe { grant, .. } if is_over(grant.expire_at_s, 0, unix_ms) => {}
-            Deed::Subscribe { channel, options, grant } => {
-                if !self.subscribe_by_order(key, channel, options, grant)
-                    && let Some(client) = self.channels.carry.client_or_new(key)
-                {
+            Deed::Subscribe { channel, .. } | Deed::Unsubscribe { channel, .. }
+                if self.is_early(key, order, channel) =>
+            {
+                if let Some(client) = self.channels.carry.client_or_new(key) {
                     client.late_orders.push(Arc::clone(order));
                 }
+            }
+            Deed::Subscribe { channel, options, grant } => {
+                self.enter_granted(key, channel, options, (**grant).clone(), None, Cause::Order);
             }
             Deed::Unsubscribe { channel, code, reason } => {
                 self.unsubscribe_by_order(key, channel, *code, reason);
@@ -114,47 +119,34 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Ends an active or pending subscription, and tells the client if there was one.
+    /// Ends a subscription, and tells the client, also if there was none.
     fn unsubscribe_by_order(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
         self.channels.deliver_before(key, Some(channel));
         // Includes waiting commands: their client learns of it in their turn.
-        self.withdraw_waiting(key, channel, code, reason);
-        if self.withdraw(key, channel) {
+        let withdraws = self.withdraw_waiting(key, channel, code, reason);
+        if self.withdraw(key, channel) || !withdraws {
             self.channels.tell(key, &News::Ended { channel, why: Ended::Ordered { code, reason } });
         }
     }
 
-    /// Subscribes a connection, or changes its subscription; returns false when the home has not answered about an
-    /// earlier request. If the client has requested the same and a decision is pending, the order replaces the
-    /// decision and answers the command.
-    fn subscribe_by_order(
-        &mut self,
-        key: Key,
-        channel: &Arc<str>,
-        options: &Arc<ChannelOptions>,
-        grant: &Grant,
-    ) -> bool {
-        let asked = self.channels.carry.client_mut(key).and_then(|client| client.answer_otherwise(channel));
-        if let Some(Pending::Subscribe { id, ask }) = asked {
-            self.enter_asked(key, id, *ask, options, grant.clone());
-            if self.is_subscribed(key, channel) {
-                return true;
-            }
-            // The client has requested a subscription that it cannot have.
-        } else if self.is_subscribed(key, channel) && self.channels.active_slot(key, channel).is_none() {
-            return false;
-        }
-        self.enter_granted(key, channel, options, grant.clone(), None, Cause::Order);
-        true
+    /// Whether an order about this channel must wait: for a home's answer, for earlier orders, or, unless it
+    /// subscribes, for the answer of a hook or about a token.
+    fn is_early(&self, key: Key, order: &Order, channel: &str) -> bool {
+        let client = self.channels.carry.client(key);
+        let is_behind = client.is_some_and(|client| {
+            client.late_orders.iter().any(|one| one.is_about(channel))
+                || !order.subscribes_to(channel) && client.asks_for(channel)
+        });
+        is_behind || self.is_subscribed(key, channel) && self.channels.active_slot(key, channel).is_none()
     }
 
-    /// Carries out orders that waited for a home's answer about this channel.
-    pub(in crate::shard) fn carry_out_late(&mut self, key: Key, channel: &str) {
-        let Some(client) = self.channels.carry.client_mut(key) else { return };
-        let late = |order: &mut Arc<Order>| order.subscribes_to(channel);
-        let orders: Vec<Arc<Order>> = client.late_orders.extract_if(.., late).collect();
-        client.late_orders.shrink_to_fit();
-        for order in orders {
+    /// Carries out orders that waited for the answer about a subscription, up to those that must wait longer.
+    pub(in crate::shard) fn carry_out_late(&mut self, key: Key) {
+        if self.channels.carry.client(key).is_none_or(|client| client.late_orders.is_empty()) {
+            return;
+        }
+        let late = self.channels.carry.client_mut(key).map(|client| std::mem::take(&mut client.late_orders));
+        for order in late.unwrap_or_default() {
             self.carry_out(key, &order);
             self.channels.carry.post.carried_out(order);
         }

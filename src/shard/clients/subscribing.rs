@@ -67,14 +67,32 @@ impl<W: World> Clients<W> {
     }
 
     /// Starts a subscription that a token or a hook allows.
-    pub(in crate::shard) fn subscribe_granted(&mut self, key: Key, id: u32, ask: Enter, grant: Grant) {
+    pub(in crate::shard) fn subscribe_granted(&mut self, key: Key, id: u32, mut ask: Enter, grant: Grant) {
         let is_token = !ask.token.is_empty();
         if is_token && !self.is_for(key, &ask.channel, &grant) {
             return self.dismiss_by_word(key, Dismissed::InvalidToken);
         }
+        if !is_token {
+            // The hook's answer and what the channel forces are all: the hook does not learn of these wishes.
+            (ask.wants_position, ask.wants_recovery, ask.wants_joins) = (false, false, false);
+        }
         match self.options(&ask.channel) {
             Ok(options) => self.enter_asked(key, id, ask, &options, grant),
             Err(denied) => self.deny_in_turn(key, id, denied),
+        }
+    }
+
+    /// Continues with a subscription that was allowed before a home had answered about an order to subscribe to the
+    /// channel.
+    pub(in crate::shard) fn subscribe_after_order(&mut self, key: Key, channel: &str) {
+        if !self.channels.carry.client(key).is_some_and(|client| client.asks_for(channel)) {
+            return;
+        }
+        let client = self.channels.carry.client_mut(key);
+        let is_granted = |one: &Pending| matches!(one, Pending::Granted { .. });
+        let granted = client.and_then(|client| client.take_subscribing(channel, is_granted));
+        if let Some(Pending::Granted { id, ask, grant }) = granted {
+            self.subscribe_granted(key, id, *ask, *grant);
         }
     }
 
@@ -91,7 +109,13 @@ impl<W: World> Clients<W> {
         if is_over(grant.expire_at_s, 0, unix_ms) {
             return self.deny_in_turn(key, id, Denied::Expired);
         }
-        if let Err(denied) = self.channels.has_room_for(key, &ask.channel) {
+        // An order may have subscribed it while a hook or a token was asked.
+        let renews = self.is_subscribed(key, &ask.channel);
+        if renews && self.channels.active_slot(key, &ask.channel).is_none() {
+            let (ask, grant) = (Box::new(ask), Box::new(grant));
+            return self.keep_pending(key, Pending::Granted { id, ask, grant });
+        }
+        if !renews && let Err(denied) = self.channels.has_room_for(key, &ask.channel) {
             return self.deny_in_turn(key, id, denied);
         }
         let since = ask.since.clone().or_else(|| {
@@ -109,6 +133,19 @@ impl<W: World> Clients<W> {
         }
         let channel = Arc::clone(&ask.channel);
         let (joining, ticket) = self.terms(key, options, grant, since, Some(ask), Cause::Command);
-        self.channels.enter(key, &channel, options, id, joining, Some(ticket));
+        if renews {
+            self.channels.ask_anew(key, &channel, options, id, (joining, ticket));
+            self.keep_pending(key, Pending::Renewing { id, channel });
+        } else {
+            self.channels.enter(key, &channel, options, id, joining, Some(ticket));
+        }
+    }
+
+    /// Lets a command wait further whose question is answered.
+    fn keep_pending(&mut self, key: Key, pending: Pending) {
+        let number = self.questions.next();
+        if let Some(client) = self.channels.carry.client_or_new(key) {
+            client.pending.push((number, pending));
+        }
     }
 }

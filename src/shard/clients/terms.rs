@@ -125,7 +125,14 @@ impl<W: World> Clients<W> {
         cause: Cause,
     ) -> bool {
         let renews = cause == Cause::Order && self.is_subscribed(key, channel);
-        match self.channels.has_room_for(key, channel) {
+        let has_room = match cause {
+            // A command of the client may have asked for it, and continues.
+            Cause::Order if !renews => self.channels.has_room_for_one(key),
+            Cause::Order | Cause::Command | Cause::Connect | Cause::Token => {
+                self.channels.has_room_for(key, channel)
+            }
+        };
+        match has_room {
             Ok(()) => {}
             Err(_) if renews => {}
             // Not silently: the application considers it subscribed.
@@ -137,10 +144,9 @@ impl<W: World> Clients<W> {
         }
         let granted = grant.recover_since.take();
         let since = since.or_else(|| granted.map(|(offset, epoch)| Position { offset, epoch: epoch.into() }));
-        let (mut joining, mut ticket) = self.terms(key, options, grant, since, None, cause);
+        let (joining, ticket) = self.terms(key, options, grant, since, None, cause);
         if renews {
-            (joining.renews, ticket.renews) = (true, true);
-            self.channels.ask_anew(key, channel, options, joining, ticket);
+            self.channels.ask_anew(key, channel, options, 0, (joining, ticket));
         } else {
             self.channels.enter(key, channel, options, 0, joining, Some(ticket));
         }

@@ -11,11 +11,14 @@ use std::sync::Arc;
 
 use super::Clients;
 use crate::base::heap;
+use crate::base::seed::Purpose;
 use crate::base::slots::Key;
 use crate::hub::home::Member;
 use crate::hub::words::Dismissed;
+use crate::session::Phase;
 use crate::shard::World;
-use crate::shard::carry::client::First;
+use crate::shard::carry::client::{Client, First};
+use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::mailbox::{Letter, ReplyTo};
 use smallvec::SmallVec;
 
@@ -149,6 +152,22 @@ impl<W: World> Clients<W> {
         let carry = &mut self.channels.carry;
         carry.account.user_bytes = self.users.bytes();
         carry.counters.users.set(self.users.count() as u64);
+    }
+
+    /// Hashes of the users of this shard's connections, each once; the anonymous user is one. Searches all connections,
+    /// as orders do: see [`super::orders`].
+    pub(in crate::shard) fn user_hashes(&self) -> Vec<u64> {
+        let carry = &self.channels.carry;
+        let is_client = |conn: &Conn<_, _>| {
+            conn.stage == Stage::Open && conn.session.phase() == Phase::Live && !conn.session.is_trusted()
+        };
+        let clients = carry.conns.iter().map(|(_, conn)| conn).filter(|conn| is_client(conn));
+        let users = clients.map(|conn| conn.client.as_deref().map_or("", Client::user));
+        let mut hashes: Vec<u64> =
+            users.map(|user| carry.seed.hash(Purpose::User, user.as_bytes())).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes
     }
 
     /// Ends a connection because its user has a newer one, and may have one only.

@@ -1,14 +1,19 @@
 //! Verdicts from outside, passed to the commands and renewals that wait for them.
 
+use std::sync::Arc;
+
 use super::Clients;
 use super::command::Spoken;
 use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::DataKind;
 use crate::hub::home::Terms;
+use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Denied, Reply};
 use crate::shard::World;
 use crate::shard::carry::client::Pending;
+use crate::shard::channels::orphans::Orphan;
+use crate::shard::mailbox::ReplyTo;
 use crate::shard::outside::{Credentials, Grant, Rejected, Replaced, Verdict};
 
 impl<W: World> Clients<W> {
@@ -64,6 +69,11 @@ impl<W: World> Clients<W> {
     }
 
     fn subscription_verdict(&mut self, key: Key, question: u32, outcome: Result<Box<Grant>, Rejected>) {
+        self.judge_subscription(key, question, outcome);
+        self.carry_out_late(key);
+    }
+
+    fn judge_subscription(&mut self, key: Key, question: u32, outcome: Result<Box<Grant>, Rejected>) {
         let Some(pending) = self.asked(key, question) else { return };
         let id = pending.id();
         if let Pending::HookRefresh { channel } = pending {
@@ -80,6 +90,8 @@ impl<W: World> Clients<W> {
                 self.sub_refreshed(key, id, &channel, *grant, is_over);
             }
             Pending::Publish { .. }
+            | Pending::Granted { .. }
+            | Pending::Renewing { .. }
             | Pending::HookRefresh { .. }
             | Pending::Refresh { .. }
             | Pending::Call { .. }
@@ -113,21 +125,43 @@ impl<W: World> Clients<W> {
 
     fn publish_verdict(&mut self, key: Key, question: u32, outcome: Result<Replaced, Rejected>) {
         let Some(Pending::Publish { id, channel, kind, data }) = self.asked(key, question) else { return };
-        let Replaced { data: other, skip_history } = match outcome {
+        let replaced = match outcome {
             Ok(replaced) => replaced,
             Err(rejected) => return self.reject(key, id, rejected),
         };
         match self.options(&channel) {
             Ok(options) => {
-                let terms = Terms { skip_history, ..Terms::default() };
-                let (kind, data) = match other.as_ref().map(Payload::get) {
-                    None => (kind, data),
-                    Some(other) => (DataKind::of(other), other.bytes().to_vec()),
-                };
-                let is_delta = options.delta_publish;
-                self.publish(key, id, Spoken { channel, kind, data, is_delta, home: None }, options, terms);
+                let (message, terms) = allowed(replaced, channel, (kind, data), &options);
+                self.publish(key, id, message, options, terms);
             }
             Err(denied) => self.deny_in_turn(key, id, denied),
         }
     }
+
+    /// Handles a verdict about a connection that has ended: a publication that it allows is published.
+    pub(in crate::shard) fn verdict_after_end(&mut self, question: ReplyTo, verdict: Verdict) {
+        let Verdict::Publish(outcome) = verdict else { return };
+        let Some(Orphan { channel, kind, data, info, .. }) = self.channels.orphans.take(question) else {
+            return;
+        };
+        if let (Ok(replaced), Ok(options)) = (outcome, self.options(&channel)) {
+            let (message, terms) = allowed(replaced, channel, (kind, data), &options);
+            self.send_publication(message, info, options, terms, (None, None));
+        }
+    }
+}
+
+/// The publication that a hook has allowed.
+fn allowed(
+    Replaced { data: other, skip_history }: Replaced,
+    channel: Arc<str>,
+    (kind, data): (DataKind, Vec<u8>),
+    options: &ChannelOptions,
+) -> (Spoken, Terms) {
+    let (kind, data) = match other.as_ref().map(Payload::get) {
+        None => (kind, data),
+        Some(other) => (DataKind::of(other), other.bytes().to_vec()),
+    };
+    let message = Spoken { channel, kind, data, is_delta: options.delta_publish, home: None };
+    (message, Terms { skip_history, ..Terms::default() })
 }

@@ -289,17 +289,26 @@ impl<W: World> Clients<W> {
     }
 
     /// Withdraws waiting subscriptions to this channel: in their turn, they are answered as if they had begun,
-    /// followed by the unsubscribe push.
-    pub(in crate::shard) fn withdraw_waiting(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
+    /// followed by the unsubscribe push. Returns whether there are any.
+    pub(in crate::shard) fn withdraw_waiting(
+        &mut self,
+        key: Key,
+        channel: &str,
+        code: u32,
+        reason: &str,
+    ) -> bool {
         let carry = &mut self.channels.carry;
-        let Some(client) = carry.client_mut(key) else { return };
+        let Some(client) = carry.client_mut(key) else { return false };
+        let mut are_some = false;
         for one in client.waiting.iter_mut().filter(|one| one.enters(channel)) {
             client.waiting_bytes -= one.bytes();
             one.what = What::Withdrawn { channel: channel.into(), code, reason: reason.into() };
             client.waiting_bytes += one.bytes();
+            are_some = true;
         }
         carry.count_held(key);
         self.channels.finish_endings();
+        are_some
     }
 
     /// Resumes reading after no command waits any more, unless the outbox is too full.

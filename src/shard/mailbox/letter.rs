@@ -107,6 +107,8 @@ pub enum Look {
         /// Pattern of names: `*` matches any run of characters; empty for all.
         pattern: String,
     },
+    /// The users of this shard's connections, answered by [`home::Answer::Users`].
+    Users,
 }
 
 /// A message between shards.

@@ -35,6 +35,14 @@ impl Order {
         Self { target, deed, done: Done::default() }
     }
 
+    /// Whether it subscribes to this channel or ends a subscription to it.
+    pub(in crate::shard) fn is_about(&self, name: &str) -> bool {
+        match &self.deed {
+            Deed::Subscribe { channel, .. } | Deed::Unsubscribe { channel, .. } => **channel == *name,
+            Deed::Message { .. } | Deed::Disconnect { .. } | Deed::Refresh { .. } => false,
+        }
+    }
+
     /// Whether it subscribes to this channel.
     pub(in crate::shard) fn subscribes_to(&self, name: &str) -> bool {
         matches!(&self.deed, Deed::Subscribe { channel, .. } if **channel == *name)

@@ -13,7 +13,7 @@ use crate::support::centrifuge::PATH;
 use crate::support::peer::{CLOSE, TEXT};
 use crate::support::tls::fixtures::Authority;
 use crate::support::tls::{Folder, Socket, trusting};
-use crate::support::{Client, Server};
+use crate::support::{Client, Peer, Server};
 
 fn server(application: &Application, linger_ms: u32, more: &Value) -> Server {
     application.server(|application| {
@@ -164,7 +164,7 @@ fn what_waits_unread_when_its_client_is_gone_is_carried_out() {
     server.await_metric("throng_connections", 1);
 }
 
-/// A client that resets its connection is removed at once.
+/// A client that resets its connection is removed at once. What a hook is asked about is published all the same.
 #[test]
 fn what_waits_when_its_connection_is_reset_is_not_carried_out() {
     let application = Application::start();
@@ -176,10 +176,49 @@ fn what_waits_when_its_connection_is_reset_is_not_carried_out() {
     drop(client);
     server.await_metric("throng_connections", 1);
     question.answer(allowed());
+    assert_eq!(witness.publication().1, json!(50));
     let mut other = Client::with_token(server.address, &token());
     other.subscribe("plain").unwrap();
     other.publish("plain", json!("later")).unwrap();
     assert_eq!(witness.publication().1, json!("later"));
+}
+
+/// A hook decides about a publication, not about its connection: the publication was lost with that. Commands behind it
+/// have not begun.
+#[test]
+fn what_a_hook_allows_is_published_after_its_connection_has_ended() {
+    let application = Application::start();
+    let server = server(&application, 10_000, &json!({"http_api": {"key": "secret"}}));
+    let mut witness = witness(&server);
+    for outcome in ["published", "changed", "refused"] {
+        let info = br#"{"sub":"bob","info":{"n":1}}"#;
+        let mut client = Client::with_token(server.address, &mint(b"between us", info));
+        client.subscribe("plain").unwrap();
+        client.send(&frame());
+        let question = application.question("publish");
+        let body = r#"{"user":"bob"}"#;
+        let request = format!(
+            "POST /api/disconnect HTTP/1.1\r\nHost: a\r\nX-API-Key: secret\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        assert_eq!(Peer::request(server.control, request.as_bytes()).status, 200);
+        client.expect_close(3503);
+        server.await_metric("throng_connections", 1);
+        question.answer(match outcome {
+            "published" => allowed(),
+            "changed" => json!({"result": {"data": "other"}}),
+            _ => json!({"error": {"code": 1000, "message": "no"}}),
+        });
+        if outcome != "refused" {
+            let pushed = &witness.push("pub")["pub"];
+            let data = if outcome == "changed" { json!("other") } else { json!(50) };
+            assert_eq!((&pushed["data"], &pushed["info"]["user"]), (&data, &json!("bob")), "{outcome}");
+            assert_eq!(pushed["info"]["conn_info"], json!({"n": 1}), "{outcome}");
+        }
+        witness.publish("plain", json!(outcome)).unwrap();
+        assert_eq!(witness.publication().1, json!(outcome), "nothing else of it");
+    }
 }
 
 /// A hook that does not answer keeps a client that has left no longer than the linger.
@@ -189,13 +228,16 @@ fn who_says_goodbye_is_gone_in_time_whatever_waits() {
     let server = server(&application, 300, &json!({}));
     let mut witness = witness(&server);
     let mut client = speaker(&server);
-    let _unanswered = application.question("publish");
+    let question = application.question("publish");
     client.peer.send_close(1000);
     assert_eq!(client.peer.frame().opcode, CLOSE);
     client.peer.expect_end();
     server.await_metric("throng_connections", 1);
     witness.publish("plain", json!("later")).unwrap();
     assert_eq!(witness.publication().1, json!("later"));
+    // What the hook allows even later is published.
+    question.answer(allowed());
+    assert_eq!(witness.publication().1, json!(50));
 }
 
 /// Neither do many commands whose hooks answer, each in time, keep such a client for as long as they are many.

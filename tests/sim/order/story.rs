@@ -9,7 +9,7 @@ use throng::parts::hub::home::StateChange;
 use throng::parts::hub::home_of;
 use throng::parts::hub::options::ChannelOptions;
 use throng::parts::shard::counters::Counters;
-use throng::parts::shard::mailbox::{Deed, Letter, Order, ReplyTo, Target};
+use throng::parts::shard::mailbox::{Deed, Done, Letter, Order, ReplyTo, Target};
 use throng::parts::shard::outside::{Busy, Credentials, Grant, Hook, Outside, Question, Token, Verdict};
 
 use crate::rng::Rng;
@@ -239,6 +239,28 @@ impl Story {
         let letter = Letter::Order(Arc::new(Order::new(target, deed)));
         self.small.mailboxes[HERE].put(&mut vec![letter]);
         self.small.turn(HERE);
+    }
+
+    /// Like [`Story::order`]; returns whether it is done.
+    pub(super) fn order_and_wait(&mut self, deed: Deed) -> Arc<AtomicBool> {
+        let told = Arc::<AtomicBool>::default();
+        let tell = Arc::clone(&told);
+        let target = Target { user: self.user.clone(), ..Target::default() };
+        let done = Done::telling(move || tell.store(true, Relaxed));
+        self.small.mailboxes[HERE].put(&mut vec![Letter::Order(Arc::new(Order { target, deed, done }))]);
+        self.small.turn(HERE);
+        told
+    }
+
+    /// The push of [`Story::unsubscribe`].
+    pub(super) fn unsubscribed(&self) -> String {
+        let words = r#""unsubscribe":{"code":2500,"reason":"enough"}"#;
+        format!(r#"{{"push":{{"channel":"{}",{words}}}}}"#, self.channel)
+    }
+
+    /// The beginning of the push of [`Story::subscribe`] to the story's channel.
+    pub(super) fn subscribed(&self) -> String {
+        format!(r#"{{"push":{{"channel":"{}","subscribe":{{"#, self.channel)
     }
 
     pub(super) fn unsubscribe(&self) -> Deed {

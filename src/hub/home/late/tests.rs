@@ -68,6 +68,7 @@ impl Stage {
                 | Answer::PresenceStats { .. }
                 | Answer::Removed
                 | Answer::Channels(_)
+                | Answer::Users(_)
                 | Answer::Refused(_)) => format!("{} {other:?}", asker.0),
             },
         };
@@ -363,7 +364,7 @@ fn places_may_be_somebody_elses_to_give() {
     let Some(Done::Published { outcome: Ok(published), .. }) = stage.home.take_done() else { panic!() };
     assert_eq!(published.position, Position { offset: 200, epoch: "broker".into() });
     let (delivered, _) = published.delivery.unwrap();
-    assert_eq!((delivered.offset, delivered.seq, delivered.time_ms), (200, 2, at(5).unix_ms));
+    assert_eq!((delivered.offset, delivered.seq), (200, 2));
 }
 
 #[test]
