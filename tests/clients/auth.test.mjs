@@ -1,6 +1,7 @@
 // Who may do what, as the official client meets it: tokens of connections and subscriptions, and what the server API says.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { LIMIT, Peer, TRANSPORTS, endAll, event, numbers, until } from "./harness.mjs";
 import { Server, token } from "./server.mjs";
@@ -62,6 +63,35 @@ describe("tokens of connections", AT_ONCE, () => {
       assert.equal(tokens.length, 0);
     });
   }
+
+  test("one that runs out is prolonged by the refresh hook, or not", LIMIT, async () => {
+    const asked = [];
+    const backend = createServer(async (request, response) => {
+      const { user, transport } = JSON.parse((await request.toArray()).join(""));
+      asked.push([user, transport]);
+      response.end(JSON.stringify({ result: user === "ann" ? { expire_at: nowSeconds() + 600 } : { expired: true } }));
+    });
+    await new Promise((done) => backend.listen(0, "127.0.0.1", done));
+    const endpoint = `http://127.0.0.1:${backend.address().port}/refresh`;
+    const hooked = await Server.start([], undefined, { ...CONFIG, client: { ...CONFIG.client, proxy: { refresh: { enabled: true, endpoint } } } });
+    try {
+      let tokens = 0;
+      const getToken = async () => (tokens++, sign({ sub: "bob", exp: nowSeconds() + 600 }));
+      const [ann, bob] = ["ann", "bob"].map((sub) => new Peer(hooked, WEBSOCKET, { token: sign({ sub, exp: nowSeconds() + 2 }), getToken }));
+      await Promise.all([ann.connect(), bob.connect()]);
+      const [lost, ended] = [[], event(bob.client, "connecting")];
+      ann.client.on("connecting", (context) => lost.push(context.code));
+      assert.equal(await code(ended), 3005);
+      await until(() => asked.length === 2, () => "both are asked about");
+      const subscription = await ann.subscribe("news-refreshed");
+      assert.equal(subscription.state, "subscribed");
+      assert.deepEqual([asked.sort(), lost], [[["ann", "websocket"], ["bob", "websocket"]], []]);
+      assert.ok(tokens <= 1, "only who was let go asks for a token");
+    } finally {
+      await hooked.kill();
+      backend.close();
+    }
+  });
 
   test("nobody comes in without one", LIMIT, async () => {
     const peer = new Peer(server, WEBSOCKET);

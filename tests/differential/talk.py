@@ -103,6 +103,12 @@ class Run:
             status = await cl.send(cmds)
             await self.settle({c: ids}, st)
             return {c: {"status": status}} if status is not None else {}
+        if op == "say":  # without waiting for the replies
+            cmds = self.sub(st[2])
+            self.note(st[1], cmds)
+            await self.clients[st[1]].send(cmds)
+            await self.settle({}, st)
+            return {}
         if op == "sends":  # several frames at once, no waiting between
             c = st[1]
             ids = []
@@ -248,7 +254,7 @@ class Run:
 
     # -- deltas are undone, as a client would
     def undelta(self, c, cl):
-        on, prev, num, subs = {}, {}, {}, set()
+        on, prev, num = {}, {}, {}
 
         def pub(ch, p):
             if not on.get(ch) or not isinstance(p, dict) or "data" not in p:
@@ -270,7 +276,6 @@ class Run:
             if not isinstance(r, dict):
                 return
             on[ch] = bool(r.get("delta"))
-            subs.add(ch)
             prev.pop(ch, None)
             if r.get("id"):
                 num[r.pop("id")] = ch  # channels by number: Centrifugo has none without PRO
@@ -287,13 +292,8 @@ class Run:
                 ch = p["channel"]
                 if "pub" in p:
                     pub(ch, p["pub"])
-                elif "subscribe" in p:
-                    subs.add(ch)
-                else:
+                elif "unsubscribe" in p:
                     on.pop(ch, None)
-                    if ch not in subs and not self.conv.get("nomask"):
-                        p["$drop"] = True  # Centrifugo tells it also where the client was not subscribed
-                    subs.discard(ch)
                 continue
             if self.clients[c].kind.startswith("uni_ws") and isinstance(p, dict) and "disconnect" in p:
                 p["$drop"] = True  # documented: the close frame tells the same
@@ -307,7 +307,6 @@ class Run:
                 res(ch, m["subscribe"])
             if ch and "unsubscribe" in m and p is None:
                 on.pop(ch, None)
-                subs.discard(ch)
 
     # -- normal form
     def normal(self):
