@@ -271,7 +271,13 @@ impl Client {
             Pending::Granted { .. } => {
                 self.pending.swap_remove(at);
             }
-            other => *other = Pending::Answered,
+            Pending::Subscribe { .. }
+            | Pending::Publish { .. }
+            | Pending::HookRefresh { .. }
+            | Pending::SubRefresh { .. }
+            | Pending::Refresh { .. }
+            | Pending::Call { .. }
+            | Pending::Answered => *asked = Pending::Answered,
         }
         Some(id)
     }
