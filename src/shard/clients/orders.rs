@@ -11,7 +11,7 @@
 //! not undo a later order. Left out: a connection whose user is not known yet; the code that admits it must apply the
 //! order.
 //!
-//! Invariant: an order that waits ([`Client::late_orders`]) waits for an answer that will come: each answer about a
+//! Invariant: an order that waits (`late_orders` of a client) waits for an answer that will come: each answer about a
 //! subscription carries out all that need not wait longer.
 
 use std::sync::Arc;
