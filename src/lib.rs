@@ -324,8 +324,8 @@ pub use tls::CertificateError;
 pub mod socketio {
     pub use crate::proto::socketio::{Attachments, JsonArgs, JsonItems};
     pub use crate::session::socketio::{
-        AckId, Acked, Admit, Binary, Connecting, EmitError, Ending, Event, Events, Gone, Routes, Socket,
-        SocketId, SocketIo, Turn, Why,
+        AckId, Acked, Admit, Binary, Connecting, Emit, EmitError, Ending, Event, Events, Gone, Routes,
+        Socket, SocketId, SocketIo, Turn, Why,
     };
 }
 

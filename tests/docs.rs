@@ -421,6 +421,12 @@ fn what_the_readme_publishes_is_taken() {
 }
 
 #[test]
+fn the_chat_for_socketio_has_less_than_eighty_lines() {
+    let lines = read("examples/socketio_chat.rs").lines().count();
+    assert!(lines < 80, "{lines} lines");
+}
+
+#[test]
 fn the_room_has_less_than_sixty_lines() {
     let lines = read("examples/room.rs").lines().count();
     assert!(lines < 60, "{lines} lines");

@@ -15,6 +15,7 @@ mod work;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::emission::{Emission, is_private};
 use super::history::History;
 use super::memory::Memory;
 use super::once::Once;
@@ -205,6 +206,24 @@ impl<A: Asker> Home<A> {
         self.take_up(now, id, work, from, asker)
     }
 
+    /// Numbers a message to several channels of this home, and returns the shards with subscribers of any of them. It is
+    /// kept in no history.
+    pub fn handle_emission(&mut self, emission: &mut Emission) -> Shards {
+        let mut shards = Shards::new();
+        for channel in &emission.to {
+            let Some(&id) = self.names.get(channel) else { continue };
+            for shard in self.channels[id as usize].audience.crowd.shards() {
+                if !shards.contains(&shard) {
+                    shards.push(shard);
+                }
+            }
+        }
+        if let Some(publication) = Arc::get_mut(&mut emission.publication) {
+            publication.seq = self.order.next_seq();
+        }
+        shards
+    }
+
     /// Answers a question about a channel. `from` is the asking member, `None` for the server. Returns `None` as
     /// [`Home::handle_subscribe`] does; presence is answered at once.
     pub fn handle_ask(
@@ -288,7 +307,7 @@ impl<A: Asker> Home<A> {
         [self.order.memory.next_expiry_ms(), self.order.once.next_expiry_ms()].into_iter().flatten().min()
     }
 
-    /// Names and subscriber counts of the channels with subscribers that match: `*` stands for any run of characters,
+    /// Names and subscriber counts of the channels with subscribers that match, without private ones: `*` stands for any run of characters,
     /// an empty pattern for all. Takes time proportional to the number of channels.
     pub fn channels(&self, pattern: &str) -> Vec<(Arc<str>, usize)> {
         let live = self
@@ -296,6 +315,7 @@ impl<A: Asker> Home<A> {
             .iter()
             .map(|(_, channel)| channel)
             .filter(|channel| !channel.audience.crowd.is_empty());
+        let live = live.filter(|channel| !is_private(&channel.name));
         live.filter(|channel| pattern.is_empty() || matches(pattern, &channel.name))
             .map(|channel| (Arc::clone(&channel.name), channel.audience.crowd.count()))
             .collect()

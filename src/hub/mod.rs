@@ -8,11 +8,13 @@
 //! * Streams: `memory` is the trait, `history` the one implementation, `recovery` reads; `waiting` and `home/late`
 //!   serve a memory that answers later.
 //! * Subscribers of a shard: `local`; `choice` selects the items of a batch for each.
+//! * `emission`: messages to several private channels, delivered once to each subscriber.
 //! * `words`: requests, replies and pushes between sessions and shards.
 //! * Rules: `options` (by channel name), `permissions`, `pattern` (RE2), `codes`. Counts by namespace: `tally`.
 
 pub(crate) mod choice;
 pub(crate) mod codes;
+pub(crate) mod emission;
 #[cfg(test)]
 mod fixtures;
 mod footprint;
@@ -197,13 +199,14 @@ pub struct Position {
     pub epoch: Arc<str>,
 }
 
-/// The shard, of `shard_count`, that is home of the channel. `seed` is the process's: it keeps clients from choosing
+/// The shard, of `shard_count`, that is home of the channel; private channels of one group have one home
+/// (`emission`). `seed` is the process's: it keeps clients from choosing
 /// names that all live in one shard.
 pub fn home_of(channel: &str, seed: Seed, shard_count: u16) -> u16 {
     if shard_count <= 1 {
         return 0;
     }
-    let hash = seed.hash(Purpose::Home, channel.as_bytes());
+    let hash = seed.hash(Purpose::Home, emission::group_of(channel).as_bytes());
     u16::try_from(hash % u64::from(shard_count)).unwrap_or(0)
 }
 
@@ -222,5 +225,10 @@ mod tests {
         }
         assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
         assert_eq!(home_of("anything", Seed::from(7), 1), 0);
+        // One home for all channels of a group.
+        for i in 0..100 {
+            let home = |name: &str| home_of(name, Seed::from(7), 8);
+            assert_eq!(home(&format!("\u{1}/ns,{i}")), home("\u{1}/ns"));
+        }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::emission::is_private;
 pub use super::pattern::NamePattern;
 
 /// Options of all channels of a namespace. Names and meanings are those of Centrifugo's configuration; durations are
@@ -152,8 +153,11 @@ impl Default for Namespaces {
 }
 
 impl Namespaces {
-    /// The options of a channel; `None` when its namespace is unknown (error 102).
+    /// The options of a channel; `None` when its namespace is unknown (error 102), and for a private one.
     pub fn resolve(&self, channel: &str) -> Option<&Arc<ChannelOptions>> {
+        if is_private(channel) {
+            return None;
+        }
         match self.split(channel).0 {
             None => Some(&self.without_namespace),
             Some(namespace) => {

@@ -76,6 +76,30 @@ pub enum Ask {
         /// The new token.
         token: String,
     },
+    /// A message of the server's own session to several private channels of one group.
+    Emit(Box<Emit>),
+    /// An unsubscribe request of the server's own session, for all private channels of a group.
+    LeaveGroup {
+        /// Name of the group.
+        group: Arc<str>,
+    },
+}
+
+/// A message to several private channels of one group: each subscriber of any of them receives it once.
+#[derive(Debug, PartialEq)]
+pub struct Emit {
+    /// The channels; not empty.
+    pub to: Box<[Arc<str>]>,
+    /// The channels whose subscribers do not receive it.
+    pub except: Box<[Arc<str>]>,
+    /// Whether the connection itself does not.
+    pub is_to_others: bool,
+    /// Whether connections that have unsent bytes do not.
+    pub is_volatile: bool,
+    /// Classification of `data`.
+    pub kind: DataKind,
+    /// The message.
+    pub data: Vec<u8>,
 }
 
 impl Ask {
@@ -99,13 +123,17 @@ impl Ask {
             | Self::PresenceStats { channel }
             | Self::History { channel, .. }
             | Self::RenewIn { channel, .. } => Some(channel),
-            Self::Identify(_) | Self::Call { .. } | Self::Renew { .. } => None,
+            Self::Identify(_)
+            | Self::Call { .. }
+            | Self::Renew { .. }
+            | Self::Emit(_)
+            | Self::LeaveGroup { .. } => None,
         }
     }
 
     /// Whether the request may have to be answered outside the shards.
     pub fn may_ask(&self) -> bool {
-        !matches!(self, Self::Leave { .. })
+        !matches!(self, Self::Leave { .. } | Self::Emit(_) | Self::LeaveGroup { .. })
     }
 
     /// Whether the channel's home executes it, in the order of its requests: publish, reads and subscribe, unless
@@ -121,7 +149,9 @@ impl Ask {
             | Self::Leave { .. }
             | Self::Call { .. }
             | Self::Renew { .. }
-            | Self::RenewIn { .. } => false,
+            | Self::RenewIn { .. }
+            | Self::Emit(_)
+            | Self::LeaveGroup { .. } => false,
         }
     }
 
@@ -140,6 +170,8 @@ impl Ask {
             Self::Call { method, data } => method.len() + data.len(),
             Self::Renew { token } => token.len(),
             Self::RenewIn { channel, token } => channel.len() + token.len(),
+            Self::Emit(emit) => size_of::<Emit>() + emit.data.len(),
+            Self::LeaveGroup { group } => group.len(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 
 use super::desk::Wait;
 use super::head::{Head, Standing};
-use super::{ClientId, CloseReason, Format, Handler, Session, SessionKind, Transport, raw};
+use super::{Action, ClientId, CloseReason, Format, Handler, Session, SessionKind, Settings, Transport, raw};
 use crate::proto::ws::Deflate;
 
 /// The phase of a session. Phases follow this order, except that a refused client may identify itself again.
@@ -122,6 +122,11 @@ impl<S> Session<S> {
         }
     }
 
+    /// Whether the session enters private channels, which no other can.
+    pub fn has_private_channels(&self) -> bool {
+        matches!(self, Self::SocketIo(_))
+    }
+
     /// The transport of the Centrifuge protocol; `None` for a session of another kind.
     pub fn transport(&self) -> Option<Transport> {
         match self {
@@ -154,7 +159,8 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(session) => Some(Format::Centrifuge(session.form(takes_deltas, takes_numbers))),
             Self::Raw(raw) => Some(Format::Raw(raw::Form { deflate: raw.deflate() })),
-            Self::Head(_) | Self::Away(_) | Self::SocketIo(_) | Self::Ended => None,
+            Self::SocketIo(session) => Some(Format::SocketIo(session.form())),
+            Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
     }
 
@@ -246,11 +252,17 @@ impl<S> Session<S> {
         }
     }
 
-    /// Returns the state that the session holds for a handler.
-    pub fn closed<H: Handler<State = S>>(self, handler: &mut H, client: ClientId, reason: &CloseReason) {
+    /// Returns the state that the session holds for a handler, whose last requests are for others than the client.
+    pub fn closed<H: Handler<State = S>>(
+        self,
+        handler: &mut H,
+        client: ClientId,
+        reason: &CloseReason,
+        (settings, actions): (&Settings, &mut Vec<Action>),
+    ) {
         match self {
             Self::Raw(raw) => handler.closed(raw.into_state(), client, reason),
-            Self::SocketIo(session) => session.closed(handler, client, reason),
+            Self::SocketIo(session) => session.closed(handler, client, reason, (settings, actions)),
             Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => {}
         }
     }

@@ -3,7 +3,7 @@
 //! Equal output for two subscribers is encoded once: a format contains everything that determines the bytes, and
 //! nothing else.
 
-use super::{centrifuge, raw};
+use super::{centrifuge, raw, socketio};
 use crate::hub::Item;
 use crate::hub::choice::Choice;
 use crate::proto::ws::Press;
@@ -15,6 +15,8 @@ pub enum Format {
     Raw(raw::Form),
     /// Pushes of the Centrifuge protocol.
     Centrifuge(centrifuge::Form),
+    /// Events of Socket.IO.
+    SocketIo(socketio::Form),
 }
 
 /// Encodes the selected items of one channel for all subscribers of this format, framed for the transport. `number`
@@ -29,5 +31,6 @@ pub(crate) fn encode(
     match format {
         Format::Raw(form) => form.encode(items, choice, press),
         Format::Centrifuge(form) => form.encode(items, choice, number, press),
+        Format::SocketIo(form) => form.encode(items, choice, press),
     }
 }

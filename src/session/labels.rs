@@ -55,8 +55,8 @@ pub(crate) fn command_place(ask: &Ask) -> usize {
     match ask {
         Ask::Identify(_) => 0,
         Ask::Enter(_) => 1,
-        Ask::Leave { .. } => 2,
-        Ask::Publish { .. } => 3,
+        Ask::Leave { .. } | Ask::LeaveGroup { .. } => 2,
+        Ask::Publish { .. } | Ask::Emit(_) => 3,
         Ask::Presence { .. } => 4,
         Ask::PresenceStats { .. } => 5,
         Ask::History { .. } => 6,

@@ -253,7 +253,8 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.reply(id, reply, cx),
             Self::Raw(raw) => return raw.reply(reply, handler, cx),
-            Self::Head(_) | Self::Away(_) | Self::SocketIo(_) | Self::Ended => {}
+            Self::SocketIo(session) => return session.reply(reply, handler, cx),
+            Self::Head(_) | Self::Away(_) | Self::Ended => {}
         }
         Ok(())
     }

@@ -162,7 +162,7 @@ pub trait Handler: Send + 'static {
     }
 
     /// See [`Events::closed`](super::socketio::Events::closed).
-    fn socket_closed(&mut self, _state: Self::State, _gone: &Gone<'_>) {}
+    fn socket_closed(&mut self, _state: Self::State, _gone: &mut Gone<'_>) {}
 }
 
 /// A call of a Centrifuge client.

@@ -22,6 +22,7 @@ impl<W: World> Shard<W> {
         let accepts = self.door.admission.is_pending && self.door.drain.is_none();
         if (accepts && self.door.admission.paused_until_ms.is_none())
             || channels.local.queued_count() > 0
+            || !channels.emissions.is_empty()
             || !carry.dirty.is_empty()
             || !carry.graves.is_empty()
             || !clients.refused_joins.is_empty()

@@ -49,6 +49,8 @@ impl<W: World> Shard<W> {
             Letter::Memory { number, answer } => self.channels().memory_answered(number, *answer),
             Letter::Gone(member) => self.channels().gone(member),
             Letter::Answered { reply_to, answer } => self.clients().answered(reply_to, &answer),
+            Letter::Emit(emission) => self.channels().asked_to_emit(emission),
+            Letter::Emitted(emission) => self.channels().emitted(&emission),
             Letter::Deliver(publication) => {
                 self.channels().local.deliver(Item::Publication(publication));
             }

@@ -197,6 +197,7 @@ impl<W: World> Shard<W> {
         self.channels().tell_membership();
         self.handle_own_letters();
         self.channels().fan_out();
+        self.channels().deliver_emissions();
         self.carry().flush_dirty();
         self.channels().finish_endings();
         self.serve_newcomers();

@@ -1,9 +1,9 @@
 // The official Socket.IO client, unmodified, against an application over throng: the example for test suites, built beside
 // the server.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { io } from "socket.io-client";
-import { LIMIT, event } from "./harness.mjs";
+import { LIMIT, event, until } from "./harness.mjs";
 import { Example } from "./server.mjs";
 
 let server;
@@ -15,8 +15,8 @@ afterEach(() => {
 });
 
 /** A socket of a client of its own, which has begun to connect. */
-function connect(namespace = "/", options = {}) {
-  const socket = io(`${server.http}${namespace}`, { transports: ["websocket"], forceNew: true, reconnectionDelay: 20, ...options });
+function connect(namespace = "/", options = {}, to = server) {
+  const socket = io(`${to.http}${namespace}`, { transports: ["websocket"], forceNew: true, reconnectionDelay: 20, ...options });
   sockets.push(socket);
   return socket;
 }
@@ -96,5 +96,59 @@ describe("the official client over WebSocket", () => {
     const again = await Example.start("socketio_conformance", own.port);
     await back;
     await again.kill();
+  });
+});
+
+describe("the chat of the examples", () => {
+  let chat;
+  // One each: guests of one test would hear of those of another.
+  beforeEach(async () => (chat = await Example.start("socketio_chat")));
+  afterEach(() => chat.kill());
+
+  /** A guest in the lobby, with what it was told. */
+  async function guest(name) {
+    const socket = connect("/", { auth: { name } }, chat);
+    socket.told = [];
+    socket.onAny((...event) => socket.told.push(event));
+    await event(socket, "connect");
+    // Its events are handled behind its entry into the lobby.
+    await socket.emitWithAck("nothing");
+    return socket;
+  }
+
+  test("asks for a name", LIMIT, async () => {
+    const error = await event(connect("/", {}, chat), "connect_error");
+    assert.equal(error.message, "say who you are: auth.name");
+  });
+
+  test("tells all of a room in one order, and nobody else", LIMIT, async () => {
+    const guests = [];
+    for (const name of ["ada", "ben", "eve"]) guests.push(await guest(name));
+    const [ada, ben, eve] = guests;
+    assert.equal(await eve.emitWithAck("room", "attic"), "you are in attic");
+    await Promise.all(guests.map((one, at) => Promise.all(
+      Array.from({ length: 50 }, (_, n) => one.emitWithAck("chat message", `${at} ${n}`)),
+    )));
+    const messages = (socket) => socket.told.filter(([name]) => name === "chat message").map(([, name, text]) => `${name} ${text}`);
+    await until(() => messages(ada).length === 100 && messages(ben).length === 100 && messages(eve).length === 50, () => guests.map((one) => messages(one).length));
+    assert.deepEqual(messages(ada), messages(ben));
+    assert.ok(messages(eve).every((text) => text.startsWith("eve 2 ")));
+  });
+
+  test("tells others who comes, types and goes", LIMIT, async () => {
+    const ada = await guest("ada");
+    const ben = await guest("ben");
+    ben.emit("typing");
+    await ben.emitWithAck("room", "cellar");
+    const eve = await guest("eve");
+    eve.disconnect();
+    await until(() => ada.told.length === 5, () => JSON.stringify(ada.told));
+    assert.deepEqual(ada.told, [["came", "ben"], ["typing", "ben"], ["went", "ben"], ["came", "eve"], ["went", "eve"]]);
+    assert.deepEqual(ben.told, []);
+  });
+
+  test("answers what it does not know", LIMIT, async () => {
+    const ada = await guest("ada");
+    assert.equal(await ada.emitWithAck("dance"), "there is no such event");
   });
 });

@@ -185,6 +185,7 @@ static NOT_YET: &[Unsupported] = &[
     no("socketio.cookie", NO_POLLING),
     no("socketio.upgrade_timeout", NO_POLLING),
     no("socketio.allow_eio3", "clients of Socket.IO 2 are not served yet: use version 3 or later"),
+    no("socketio.homes", "every namespace has one home"),
     no("socketio.recovery_ttl", "connection state recovery is not served yet"),
     no("socketio.proxy", "hooks for Socket.IO are not served yet: write the application in Rust"),
     no("socketio.rules", "rules for Socket.IO are not served yet: write the application in Rust"),

@@ -10,7 +10,7 @@ mod open;
 mod outlet;
 
 pub(in crate::session) use open::{Handshake, open};
-pub(in crate::session) use outlet::Outlet;
+pub(in crate::session) use outlet::{Outlet, Target};
 
 use super::socketio::SocketIoOptions;
 use super::{CloseReason, Context};

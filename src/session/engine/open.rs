@@ -42,8 +42,8 @@ pub(in crate::session) fn open(
     }
     let upgrade = Upgrade::parse(request, &[], cx.press.is_on())?;
     upgrade.write(cx.out);
-    let outlet = Outlet { base64: query.base64, deflate: upgrade.deflate() };
     let options = &cx.settings.socketio;
+    let outlet = Outlet { base64: query.base64, is_msgpack: options.is_msgpack, deflate: upgrade.deflate() };
     let open = Open {
         sid: &cx.settings.secret.session(cx.client.shard, Key::from_token(cx.client.token)),
         may_upgrade: false,

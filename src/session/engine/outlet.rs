@@ -1,16 +1,24 @@
 //! How packets leave a session: here the framing of WebSocket messages.
 
 use crate::proto::engine::{self, EngineProtocol, PacketKind};
-use crate::proto::ws::{Deflate, Kind, frame};
+use crate::proto::ws::{Deflate, Kind, Press, frame};
 use crate::session::Context;
 
-/// How packets leave a session.
-#[derive(Clone, Copy, Debug)]
+/// How packets leave a session: all that determines their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::session) struct Outlet {
     /// Whether the client reads no binary messages.
     pub(in crate::session) base64: bool,
+    /// Whether messages are msgpack.
+    pub(in crate::session) is_msgpack: bool,
     /// Permitted compression of WebSocket messages.
     pub(in crate::session) deflate: Deflate,
+}
+
+/// Where packets go.
+pub(in crate::session) struct Target<'t> {
+    pub(in crate::session) out: &'t mut Vec<u8>,
+    pub(in crate::session) press: &'t mut Press,
 }
 
 impl Outlet {
@@ -19,7 +27,7 @@ impl Outlet {
         frame::put_frame(cx.out, Kind::Text, &[kind.digit()]);
     }
 
-    /// Appends a message of text, of probably `likely` bytes.
+    /// Appends a message of text, of probably `likely` bytes, to the session's output.
     ///
     /// # Errors
     /// The writer's error; then nothing is appended.
@@ -29,37 +37,58 @@ impl Outlet {
         cx: &mut Context<'_>,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let before = cx.out.len();
-        let begun = if self.deflate.is_on() { None } else { Some(frame::begin(cx.out, likely + 1)) };
-        cx.out.push(PacketKind::Message.digit());
-        if let Err(error) = write(cx.out) {
-            cx.out.truncate(before);
-            return Err(error);
-        }
-        match begun {
-            Some(begun) => frame::end(cx.out, begun, Kind::Text),
-            None => cx.press.wrap(cx.out, before, Kind::Text, self.deflate),
-        }
+        self.put_text(likely, &mut Target { out: cx.out, press: cx.press }, write)?;
         cx.counts.messages_out += 1;
         Ok(())
     }
 
-    /// Appends a binary message.
+    /// Appends a binary message to the session's output.
     pub(in crate::session) fn binary(self, data: &[u8], cx: &mut Context<'_>) {
-        let start = cx.out.len();
+        self.put_binary(data, &mut Target { out: cx.out, press: cx.press });
+        cx.counts.messages_out += 1;
+    }
+
+    /// Appends a message of text, of probably `likely` bytes.
+    ///
+    /// # Errors
+    /// The writer's error; then nothing is appended.
+    pub(in crate::session) fn put_text<E>(
+        self,
+        likely: usize,
+        target: &mut Target<'_>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Target { out, press } = target;
+        let before = out.len();
+        let begun = if self.deflate.is_on() { None } else { Some(frame::begin(out, likely + 1)) };
+        out.push(PacketKind::Message.digit());
+        if let Err(error) = write(out) {
+            out.truncate(before);
+            return Err(error);
+        }
+        match begun {
+            Some(begun) => frame::end(out, begun, Kind::Text),
+            None => press.wrap(out, before, Kind::Text, self.deflate),
+        }
+        Ok(())
+    }
+
+    /// Appends a binary message.
+    pub(in crate::session) fn put_binary(self, data: &[u8], target: &mut Target<'_>) {
+        let Target { out, press } = target;
+        let start = out.len();
         let kind = if self.base64 {
-            engine::put_base64(cx.out, EngineProtocol::V4, data);
+            engine::put_base64(out, EngineProtocol::V4, data);
             Kind::Text
         } else {
-            engine::put_binary(cx.out, EngineProtocol::V4, data);
+            engine::put_binary(out, EngineProtocol::V4, data);
             Kind::Binary
         };
         // Also an empty message is one.
-        match cx.out.len() == start {
-            true => frame::put_frame(cx.out, kind, b""),
-            false if self.deflate.is_on() => cx.press.wrap(cx.out, start, kind, self.deflate),
-            false => frame::wrap(cx.out, start, kind),
+        match out.len() == start {
+            true => frame::put_frame(out, kind, b""),
+            false if self.deflate.is_on() => press.wrap(out, start, kind, self.deflate),
+            false => frame::wrap(out, start, kind),
         }
-        cx.counts.messages_out += 1;
     }
 }

@@ -181,7 +181,7 @@ impl<A: Handler> Handler for Option<A> {
         self.as_mut().map_or(Ok(()), |handler| handler.socket_acked(state, token, acked, socket))
     }
 
-    fn socket_closed(&mut self, state: Self::State, gone: &Gone<'_>) {
+    fn socket_closed(&mut self, state: Self::State, gone: &mut Gone<'_>) {
         if let Some(handler) = self {
             handler.socket_closed(state, gone);
         }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::rooms::Place;
 use super::socket::EmitError;
 use super::{Socket, SocketId};
 use crate::proto::http::{Refusal, Request, Status};
@@ -59,8 +60,8 @@ pub trait Events: Send + 'static {
         Ok(())
     }
 
-    /// Called when the socket has ended; its state is returned.
-    fn closed(&mut self, _state: Self::State, _gone: &Gone<'_>) {}
+    /// Called when the socket has ended; its state is returned. Others can be told by [`Gone::to`].
+    fn closed(&mut self, _state: Self::State, _gone: &mut Gone<'_>) {}
 }
 
 /// The answer to a client that asks to connect.
@@ -196,8 +197,8 @@ impl From<EmitError> for Ending {
     }
 }
 
-/// A socket that has ended.
-#[derive(Clone, Copy, Debug)]
+/// A socket that has ended, and has left its rooms.
+#[derive(Debug)]
 pub struct Gone<'a> {
     /// Its namespace.
     pub namespace: &'a str,
@@ -207,6 +208,7 @@ pub struct Gone<'a> {
     pub client: ClientId,
     /// The reason.
     pub why: Why<'a>,
+    pub(super) place: Place<'a>,
 }
 
 /// The reason for which a socket has ended.
@@ -334,7 +336,7 @@ impl<E: Events> Handler for SocketIo<E> {
         self.0.acked(state, token, acked, socket)
     }
 
-    fn socket_closed(&mut self, state: E::State, gone: &Gone<'_>) {
+    fn socket_closed(&mut self, state: E::State, gone: &mut Gone<'_>) {
         self.0.closed(state, gone);
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! * The session: this file takes packets, `sockets` has the state of each namespace, `acks` the events that wait for
 //!   an answer.
-//! * The application: `events` has the trait and its values, `socket` what it can do with a socket, `routes` a table of
-//!   functions. `id`: public ids.
+//! * The application: `events` has the trait and its values, `socket` what it can do with a socket, `rooms` what it can
+//!   send to several, `routes` a table of functions. `id`: public ids.
+//! * `form`: events for several sockets, as each gets them.
 //! * `options`: the configuration of the endpoint.
 //!
 //! Invariant: a packet that breaks a rule ends the connection, as at the reference, whose clients expect nothing else; and
@@ -11,8 +12,10 @@
 
 mod acks;
 mod events;
+mod form;
 mod id;
 mod options;
+mod rooms;
 mod routes;
 mod socket;
 mod sockets;
@@ -20,14 +23,17 @@ mod sockets;
 mod tests;
 
 pub use events::{AckId, Acked, Admit, Binary, Connecting, Ending, Event, Events, Gone, SocketIo, Why};
+pub(super) use form::Form;
 pub use id::SocketId;
 pub use options::SocketIoOptions;
+pub use rooms::Emit;
 pub use routes::{Routes, Turn};
 pub use socket::{EmitError, Socket};
 
 use super::engine::Handshake;
 use super::pongs::Pongs;
-use super::{ClientId, CloseReason, Context, Handler};
+use super::{Action, ClientId, CloseReason, Context, Handler, Settings};
+use crate::hub::words::Reply;
 use crate::proto::engine::{Content, EngineError, EnginePacket, EngineProtocol, read_message};
 use crate::proto::socketio::{AttachmentLimits, Packet, SocketError, SocketProtocol, msgpack};
 use crate::proto::ws::{self, Decoder, Deflate, Kind};
@@ -106,7 +112,7 @@ impl<S> Session<S> {
     ) -> Result<(), CloseReason> {
         let Some(content) = self.sockets.engine.receive(packet, cx)? else { return Ok(()) };
         match content {
-            Content::Text(_) if cx.settings.socketio.is_msgpack => {
+            Content::Text(_) if self.sockets.engine.outlet().is_msgpack => {
                 Err(CloseReason::Malformed("the endpoint speaks msgpack, and this is text"))
             }
             Content::Text(text) => {
@@ -133,7 +139,7 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if cx.settings.socketio.is_msgpack {
+        if self.sockets.engine.outlet().is_msgpack {
             let packet: Packet<'_> = msgpack::read(bytes).map_err(malformed)?;
             return self.sockets.packet(packet, handler, cx);
         }
@@ -153,14 +159,45 @@ impl<S> Session<S> {
         self.sockets.timer(handler, cx)
     }
 
+    /// Takes the answer to a request to enter a channel: of a namespace, or of a room.
+    pub(super) fn reply<H: Handler<State = S>>(
+        &mut self,
+        reply: &Reply<'_>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match reply {
+            Reply::Entered(entered) => {
+                self.sockets.entered(entered.channel, cx);
+                Ok(())
+            }
+            Reply::NotEntered { channel, denied } => self.sockets.not_entered(channel, denied, handler, cx),
+            Reply::Identified(_)
+            | Reply::Left
+            | Reply::Published
+            | Reply::Presence(_)
+            | Reply::PresenceStats { .. }
+            | Reply::History { .. }
+            | Reply::Called(_)
+            | Reply::Renewed { .. }
+            | Reply::RenewedIn { .. } => Ok(()),
+        }
+    }
+
+    /// The form in which the client receives events for several sockets.
+    pub(super) fn form(&self) -> Form {
+        Form(self.sockets.engine.outlet())
+    }
+
     /// Returns the states of all sockets to the application.
     pub(super) fn closed<H: Handler<State = S>>(
         self,
         handler: &mut H,
         client: ClientId,
         reason: &CloseReason,
+        (settings, actions): (&Settings, &mut Vec<Action>),
     ) {
-        self.sockets.closed(handler, client, reason);
+        self.sockets.closed(handler, client, reason, (settings, actions));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::proto::socketio::{Attachments, JsonArgs};
 type Connect<S> = Box<dyn FnMut(&Connecting<'_>) -> Admit<S> + Send>;
 type Connected<S> = Box<dyn FnMut(&mut S, &mut Socket<'_, '_>) -> Result<(), Ending> + Send>;
 type OnAcked<S> = Box<dyn FnMut(&mut S, u64, Acked<'_>, &mut Socket<'_, '_>) -> Result<(), Ending> + Send>;
-type Closed<S> = Box<dyn FnMut(S, &Gone<'_>) + Send>;
+type Closed<S> = Box<dyn FnMut(S, &mut Gone<'_>) + Send>;
 /// Takes an event; false when its arguments have another type.
 type Route<S> = Box<dyn FnMut(&mut Turn<'_, '_, '_, S>) -> Result<bool, Ending> + Send>;
 
@@ -132,7 +132,7 @@ impl<S: Send + 'static> Routes<S> {
 
     /// Calls a function for each socket that has ended.
     #[must_use]
-    pub fn closed(mut self, call: impl FnMut(S, &Gone<'_>) + Send + 'static) -> Self {
+    pub fn closed(mut self, call: impl FnMut(S, &mut Gone<'_>) + Send + 'static) -> Self {
         self.closed = Some(Box::new(call));
         self
     }
@@ -171,7 +171,7 @@ impl<S: Send + 'static> Events for Routes<S> {
         self.acked.as_mut().map_or(Ok(()), |call| call(state, token, acked, socket))
     }
 
-    fn closed(&mut self, state: S, gone: &Gone<'_>) {
+    fn closed(&mut self, state: S, gone: &mut Gone<'_>) {
         if let Some(call) = &mut self.closed {
             call(state, gone);
         }

@@ -34,6 +34,8 @@ pub enum EmitError {
     TooManyAttachments,
     /// The placeholders in the arguments do not refer to each attachment exactly once.
     Placeholders,
+    /// The name of a room, with that of its namespace, is longer than `channel_name_bytes_max`.
+    RoomName,
     /// The arguments cannot be JSON, or not msgpack, where the endpoint speaks that.
     Args(String),
 }
@@ -44,6 +46,7 @@ impl fmt::Display for EmitError {
             Self::ReservedName => Unsendable::ReservedName.fmt(f),
             Self::TooManyAttachments => Unsendable::TooManyAttachments.fmt(f),
             Self::Placeholders => Unsendable::Placeholders.fmt(f),
+            Self::RoomName => f.write_str("the room's name is longer than channel_name_bytes_max"),
             Self::Args(why) => write!(f, "the arguments cannot be sent: {why}"),
         }
     }
@@ -228,7 +231,7 @@ impl Socket<'_, '_> {
         attachments: &[&[u8]],
     ) -> Result<(), EmitError> {
         let (before, count_before) = (self.cx.out.len(), self.cx.counts.messages_out);
-        if self.cx.settings.socketio.is_msgpack {
+        if self.outlet.is_msgpack {
             self.put_msgpack(head, content, attachments)?;
         } else {
             self.put_text(head, content, attachments)?;

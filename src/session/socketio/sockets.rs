@@ -7,14 +7,16 @@ use smallvec::SmallVec;
 
 use super::acks::Acks;
 use super::events::{AckId, Acked, Admit, Connecting, Ending, Event, Gone, Why};
+use super::rooms::{Place, channel_of, namespace_of};
 use super::{Socket, SocketId, malformed};
+use crate::hub::words::{Ask, Denied, Dismissed, Enter};
 use crate::proto::socketio::{
     Args, Assembler, AttachmentStore, Attachments, JsonArgs, MsgPackArgs, Packet, PacketBody, Raw,
     SocketError, SocketEvent, SocketProtocol, msgpack, write,
 };
 use crate::session::bound::Bound;
 use crate::session::engine::{Engine, Handshake, Outlet};
-use crate::session::{Action, ClientId, CloseReason, Context, Handler};
+use crate::session::{Action, ClientId, CloseReason, Context, Handler, Settings};
 
 /// The root namespace.
 const ROOT: &str = "/";
@@ -41,8 +43,18 @@ struct Entry<S> {
     namespace: Box<str>,
     acks: Acks,
     number: u8,
-    /// Whether the application was told that the client is connected.
-    is_greeted: bool,
+    stage: Stage,
+}
+
+/// The beginning of a socket's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The namespace's home has not counted it yet.
+    Entering,
+    /// The client was told that it is connected, the application will be.
+    Connected,
+    /// Both know.
+    Greeted,
 }
 
 impl<S> Entry<S> {
@@ -83,7 +95,11 @@ impl<S> Sockets<S> {
     }
 
     pub(super) fn deadline_ms(&self) -> u64 {
-        let of = |entry: &Entry<S>| if entry.is_greeted { entry.acks.due_ms() } else { 0 };
+        let of = |entry: &Entry<S>| match entry.stage {
+            Stage::Entering => u64::MAX,
+            Stage::Connected => 0,
+            Stage::Greeted => entry.acks.due_ms(),
+        };
         let sockets = self.list.iter().map(of).min().unwrap_or(u64::MAX);
         self.engine.due_ms().min(self.connect_by_ms).min(sockets)
     }
@@ -114,6 +130,12 @@ impl<S> Sockets<S> {
             }
             (PacketBody::Disconnect, Some(at)) => {
                 self.remove(at, Why::ClientLeft, handler, cx);
+                Ok(())
+            }
+            // Clients wait for the answer to CONNECT.
+            (PacketBody::Event(_) | PacketBody::Ack { .. }, Some(at))
+                if self.list[at].stage == Stage::Entering =>
+            {
                 Ok(())
             }
             (PacketBody::Event(event), Some(at)) => {
@@ -160,9 +182,24 @@ impl<S> Sockets<S> {
         self.next_number = number.wrapping_add(1).max(1);
         self.connect_by_ms = u64::MAX;
         let name = if namespace == ROOT { "" } else { namespace };
-        let acks = Acks::default();
-        self.list.push(Entry { state, namespace: name.into(), acks, number, is_greeted: false });
-        let id = SocketId::new(cx.client, number);
+        let (namespace, acks) = (name.into(), Acks::default());
+        self.list.push(Entry { state, namespace, acks, number, stage: Stage::Entering });
+        let channel = channel_of(self.list[self.list.len() - 1].namespace());
+        cx.actions.push(Action::Ask { id: 0, ask: Ask::Enter(Box::new(Enter::new(channel))) });
+        Ok(())
+    }
+
+    /// The socket that waits to enter this channel, if that is a namespace's.
+    fn waiting_at(&self, channel: &str) -> Option<usize> {
+        self.place_of(namespace_of(channel)?).filter(|&at| self.list[at].stage == Stage::Entering)
+    }
+
+    /// Tells a client that it is connected, when the channel is that of a namespace.
+    pub(super) fn entered(&mut self, channel: &str, cx: &mut Context<'_>) {
+        let Some(at) = self.waiting_at(channel) else { return };
+        self.list[at].stage = Stage::Connected;
+        let id = SocketId::new(cx.client, self.list[at].number);
+        let namespace = self.list[at].namespace();
         self.put(
             cx,
             |out| write::put_connected(out, SocketProtocol::V5, namespace, id.as_str(), None),
@@ -170,6 +207,28 @@ impl<S> Sockets<S> {
         );
         // In the next turn: some clients lose what arrives together with the answer.
         cx.actions.push(Action::SetTimer { at_ms: cx.now_ms });
+    }
+
+    /// Handles a namespace or a room that the socket cannot enter.
+    pub(super) fn not_entered<H: Handler<State = S>>(
+        &mut self,
+        channel: &str,
+        denied: &Denied,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        if *denied == Denied::AlreadyIn {
+            return Ok(());
+        }
+        // Not silently: the application considers the socket a member. The client comes back.
+        let Some(at) = self.waiting_at(channel) else {
+            let is_limit = *denied == Denied::Limit;
+            let why = if is_limit { Dismissed::ChannelLimit } else { Dismissed::TooMany };
+            return Err(CloseReason::Dismissed(why));
+        };
+        let namespace = self.list[at].namespace().to_owned();
+        self.refuse(&namespace, &denied.to_string(), None, cx)?;
+        self.remove(at, Why::Disconnected, handler, cx);
         Ok(())
     }
 
@@ -181,9 +240,10 @@ impl<S> Sockets<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if std::mem::replace(&mut self.list[at].is_greeted, true) {
+        if self.list[at].stage != Stage::Connected {
             return Ok(());
         }
+        self.list[at].stage = Stage::Greeted;
         self.call(at, bound, handler, cx, |handler, state, socket| handler.socket_connected(state, socket))
     }
 
@@ -224,7 +284,7 @@ impl<S> Sockets<S> {
     /// Appends a packet without arguments of the application, in the endpoint's form.
     fn put(&self, cx: &mut Context<'_>, text: impl FnOnce(&mut Vec<u8>), packed: impl FnOnce(&mut Vec<u8>)) {
         let outlet = self.engine.outlet();
-        if cx.settings.socketio.is_msgpack {
+        if outlet.is_msgpack {
             let mut packet = Vec::new();
             packed(&mut packet);
             return outlet.binary(&packet, cx);
@@ -313,9 +373,18 @@ impl<S> Sockets<S> {
     }
 
     /// Removes a socket, and returns its state to the application.
-    fn remove<H: Handler<State = S>>(&mut self, at: usize, why: Why<'_>, handler: &mut H, cx: &Context<'_>) {
+    fn remove<H: Handler<State = S>>(
+        &mut self,
+        at: usize,
+        why: Why<'_>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) {
         let entry = self.list.remove(at);
-        return_state(entry, cx.client, why, handler);
+        let ask = Ask::LeaveGroup { group: channel_of(entry.namespace()) };
+        cx.actions.push(Action::Ask { id: 0, ask });
+        let is_msgpack = self.engine.outlet().is_msgpack;
+        return_state(entry, cx.client, why, handler, (cx.settings, is_msgpack, cx.actions));
     }
 
     pub(super) fn timer<H: Handler<State = S>>(
@@ -329,7 +398,7 @@ impl<S> Sockets<S> {
         self.engine.timer(cx)?;
         let mut at = 0;
         while let Some(entry) = self.list.get_mut(at) {
-            if !entry.is_greeted {
+            if entry.stage == Stage::Connected {
                 let bound = Bound::unasked(cx);
                 self.greet(at, bound, handler, cx)?;
                 continue;
@@ -353,17 +422,30 @@ impl<S> Sockets<S> {
         handler: &mut H,
         client: ClientId,
         reason: &CloseReason,
+        (settings, actions): (&Settings, &mut Vec<Action>),
     ) {
+        let is_msgpack = self.engine.outlet().is_msgpack;
         for entry in self.list {
-            return_state(entry, client, Why::ConnectionEnded(reason), handler);
+            let why = Why::ConnectionEnded(reason);
+            return_state(entry, client, why, handler, (settings, is_msgpack, actions));
         }
     }
 }
 
-fn return_state<H: Handler>(entry: Entry<H::State>, client: ClientId, why: Why<'_>, handler: &mut H) {
+/// Returns the state of a socket that has ended.
+fn return_state<H: Handler>(
+    entry: Entry<H::State>,
+    client: ClientId,
+    why: Why<'_>,
+    handler: &mut H,
+    (settings, is_msgpack, actions): (&Settings, bool, &mut Vec<Action>),
+) {
     let Entry { state, namespace, number, .. } = entry;
     let namespace = if namespace.is_empty() { ROOT } else { &namespace };
-    handler.socket_closed(state, &Gone { namespace, id: SocketId::new(client, number), client, why });
+    let name_bytes_max = settings.channel_name_bytes_max;
+    let place = Place { namespace, name_bytes_max, is_msgpack, actions };
+    let id = SocketId::new(client, number);
+    handler.socket_closed(state, &mut Gone { namespace, id, client, why, place });
 }
 
 /// The `auth` object of a packet in msgpack, as JSON. Binary data in it becomes a placeholder.

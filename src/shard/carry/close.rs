@@ -12,7 +12,7 @@ use crate::base::seed::Purpose;
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
-use crate::session::{CloseReason, Session, SessionKind, TOO_MANY_CLIENTS, labels};
+use crate::session::{Action, CloseReason, Session, SessionKind, TOO_MANY_CLIENTS, labels};
 use crate::shard::World;
 use crate::shard::counters::Counters;
 
@@ -33,6 +33,8 @@ pub(in crate::shard) struct Ended {
     pub(in crate::shard) key: Key,
     /// The properties of its client.
     pub(in crate::shard) client: Option<Box<Client>>,
+    /// The last requests of its handler.
+    pub(in crate::shard) actions: Vec<Action>,
 }
 
 impl<W: World> Carry<W> {
@@ -71,7 +73,7 @@ impl<W: World> Carry<W> {
         self.count_as(key, CountedAs::Nothing);
         self.count_ending(&reason);
         let client = self.forget_client(key);
-        self.ended.push_back(Ended { key, client });
+        self.ended.push_back(Ended { key, client, actions: Vec::new() });
         if is_gone {
             self.clear_out();
             self.grave(key);
@@ -85,7 +87,11 @@ impl<W: World> Carry<W> {
             self.last_words(key, said, &session);
         }
         let client = self.client_id(key);
-        session.closed(&mut self.handler, client, &reason);
+        let mut actions = Vec::new();
+        session.closed(&mut self.handler, client, &reason, (&self.settings, &mut actions));
+        if let Some(ended) = self.ended.back_mut().filter(|ended| ended.key == key) {
+            ended.actions = actions;
+        }
     }
 
     /// Removes queued data from the outbox, except for its first segments: a client must not receive data after a

@@ -39,6 +39,12 @@ impl Batch {
         Self { items, id, encoded: SmallVec::new(), has_joins, began_us }
     }
 
+    /// Adds an item to a batch of which nothing is encoded yet.
+    pub(in crate::shard) fn push(&mut self, item: Item) {
+        debug_assert!(self.encoded.is_empty(), "what is encoded stays as it is");
+        self.items.push(item);
+    }
+
     pub(in crate::shard) fn began_us(&self) -> u64 {
         self.began_us
     }

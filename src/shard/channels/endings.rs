@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::Channels;
 use crate::base::slots::Key;
 use crate::hub::home_of;
-use crate::hub::words::{Dismissed, News};
-use crate::session::CloseReason;
+use crate::hub::words::{Ask, Dismissed, News};
+use crate::session::{Action, CloseReason};
 use crate::shard::World;
 use crate::shard::carry::client::Client;
 use crate::shard::carry::close::Ended;
@@ -37,7 +37,7 @@ impl<W: World> Channels<W> {
     }
 
     fn finish(&mut self, ended: Ended) {
-        let Ended { key, mut client } = ended;
+        let Ended { key, mut client, actions } = ended;
         if let Some(client) = client.as_deref_mut() {
             self.keep_publications(key, client);
         }
@@ -46,6 +46,11 @@ impl<W: World> Channels<W> {
         self.unsubscribe_all(key);
         if let Some(client) = client.filter(|client| client.is_counted) {
             self.tell_user_left(client.user().into(), key);
+        }
+        for action in actions {
+            if let Action::Ask { ask: Ask::Emit(emit), .. } = action {
+                self.emit(key, *emit);
+            }
         }
     }
 

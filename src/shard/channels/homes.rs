@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Channels;
 use crate::hub::Publication;
+use crate::hub::emission::Emission;
 use crate::hub::home::{self, Done, Joining, Member, Published, Refused, Shards};
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
@@ -62,6 +63,15 @@ impl<W: World> Channels<W> {
         let who = (from, asker.map(Waiter::Asker));
         let done = self.home.handle_publish(self.carry.now(), publication, options, terms, who);
         self.home_has_done(done);
+    }
+
+    pub(in crate::shard) fn asked_to_emit(&mut self, mut emission: Box<Emission>) {
+        let shards = self.home.handle_emission(&mut emission);
+        self.carry.counters.publications.add(1);
+        let emission: Arc<Emission> = Arc::from(emission);
+        for shard in shards {
+            self.carry.post.send(shard, Letter::Emitted(Arc::clone(&emission)));
+        }
     }
 
     pub(in crate::shard) fn asked_question(

@@ -1,10 +1,11 @@
 //! This shard as home of channels and as host of subscribers.
 //!
 //! `homes` answers the letters to a home; `subscribe` keeps the subscriptions of connections; `fanout` delivers, with
-//! the encoded bytes of a `batch`; `endings` removes an ended connection from channels and homes, and `orphans` keeps its
-//! publications about which a hook is asked; `memory` reports costs.
+//! the encoded bytes of a `batch`, and `emissions` what goes to several channels; `endings` removes an ended connection
+//! from channels and homes, and `orphans` keeps its publications about which a hook is asked; `memory` reports costs.
 
 pub(in crate::shard) mod batch;
+pub(in crate::shard) mod emissions;
 pub(in crate::shard) mod endings;
 pub(in crate::shard) mod fanout;
 pub(in crate::shard) mod homes;
@@ -25,6 +26,7 @@ use crate::shard::counters::Counters;
 use crate::shard::options::Options;
 use crate::shard::{MakeMemory, World};
 use batch::Batch;
+use emissions::Emissions;
 use homes::Waiter;
 use orphans::Orphans;
 
@@ -36,6 +38,8 @@ pub(in crate::shard) struct Channels<W: World> {
     pub(in crate::shard) local: Local<Batch>,
     /// Queued runs of channels, as encoded for early deliveries of this turn.
     early: HashMap<(ChannelId, Run), Batch>,
+    /// Messages to several channels.
+    pub(in crate::shard) emissions: Emissions,
     /// The formats in use for publications in this shard.
     pub(in crate::shard) formats: Numbered<Format>,
     pub(in crate::shard) publication_budget: Budget,
@@ -54,6 +58,7 @@ impl<W: World> Channels<W> {
             home: new_home(&carry, options, make),
             local: new_local(options, &carry.counters),
             early: HashMap::new(),
+            emissions: Emissions::default(),
             formats: Numbered::default(),
             publication_budget,
             orphans: Orphans::default(),

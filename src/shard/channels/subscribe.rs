@@ -175,6 +175,7 @@ impl<W: World> Channels<W> {
         let slot_number = u16::try_from(slot).unwrap_or(u16::MAX);
         let subscriber = Subscriber { conn: key.index(), slot: slot_number, format, flags };
         conn.subs[slot] = Sub::active(id, self.local.add(id, subscriber, joined.seq));
+        self.emissions.channel_changed(id);
         self.carry.counters.subscriptions.add(1);
         self.carry.touch_client(key);
         true
@@ -209,6 +210,7 @@ impl<W: World> Channels<W> {
 
     /// Removes a subscriber from its channel's list.
     fn unlist(&mut self, id: ChannelId, position: u32) {
+        self.emissions.channel_changed(id);
         let Self { local, carry: Carry { conns, .. }, .. } = self;
         local.remove(id, position, |moved, to| {
             let other = conns.key_at(moved.conn).and_then(|key| conns.entry_mut(key));

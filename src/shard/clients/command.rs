@@ -77,6 +77,8 @@ impl<W: World> Clients<W> {
             Ask::Call { method, data } => self.rpc_command(key, id, method, data),
             Ask::Renew { token } => self.refresh_command(key, id, &token),
             Ask::RenewIn { channel, token } => self.sub_refresh_command(key, id, channel, &token),
+            Ask::Emit(emit) => self.channels.emit(key, *emit),
+            Ask::LeaveGroup { group } => self.leave_group(key, &group),
             Ask::Identify(_) => {}
         }
     }
@@ -102,9 +104,12 @@ impl<W: World> Clients<W> {
                 (&mut buckets.presences, rates.presences_max, &c.rate_limited_presences)
             }
             Ask::History { .. } => (&mut buckets.histories, rates.histories_max, &c.rate_limited_histories),
-            Ask::Identify(_) | Ask::Leave { .. } | Ask::Renew { .. } | Ask::RenewIn { .. } => {
-                (&mut buckets.others, rates.others_max, &c.rate_limited_others)
-            }
+            Ask::Identify(_)
+            | Ask::Leave { .. }
+            | Ask::Renew { .. }
+            | Ask::RenewIn { .. }
+            | Ask::Emit(_)
+            | Ask::LeaveGroup { .. } => (&mut buckets.others, rates.others_max, &c.rate_limited_others),
         };
         let is_within = takes(bucket, rate);
         counter.add(u64::from(!is_within));

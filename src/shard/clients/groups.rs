@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use super::Clients;
 use crate::base::slots::Key;
+use crate::hub::emission::{is_private, is_within};
 use crate::hub::home::Joining;
-use crate::hub::words::Reply;
+use crate::hub::options::ChannelOptions;
+use crate::hub::words::{Denied, Reply};
 use crate::shard::World;
 
 impl<W: World> Clients<W> {
     /// Subscribes a connection to a channel for its handler, without permissions or notifications.
     pub(in crate::shard) fn enter_trusted(&mut self, key: Key, channel: &Arc<str>) {
-        let outcome = self.channels.has_room_for(key, channel).and_then(|()| self.options(channel));
+        let outcome =
+            self.channels.has_room_for(key, channel).and_then(|()| self.trusted_options(key, channel));
         let options = match outcome {
             Ok(options) => options,
             Err(denied) => return self.refused_joins.push((key, Arc::clone(channel), denied)),
@@ -27,6 +30,27 @@ impl<W: World> Clients<W> {
             renews: false,
         };
         self.channels.enter(key, channel, &options, 0, Box::new(joining), None);
+    }
+
+    /// The options of a channel that a connection of the server's own code may enter. Private channels have none, and are
+    /// for the sessions that make their names.
+    fn trusted_options(&self, key: Key, channel: &str) -> Result<Arc<ChannelOptions>, Denied> {
+        let conn = self.channels.carry.conns.entry(key);
+        match is_private(channel) && conn.is_some_and(|conn| conn.session.has_private_channels()) {
+            true => Ok(Arc::default()),
+            false => self.options(channel),
+        }
+    }
+
+    /// Ends a connection's subscriptions of all private channels of a group.
+    pub(in crate::shard) fn leave_group(&mut self, key: Key, group: &str) {
+        let Some(conn) = self.channels.carry.conns.entry(key) else { return };
+        let local = &self.channels.local;
+        let names = conn.subs.iter().map(|sub| Arc::clone(local.name(sub.channel())));
+        let names: Vec<_> = names.filter(|name| is_within(name, group)).collect();
+        for name in names {
+            self.unsubscribe(key, &name);
+        }
     }
 
     /// Tells handlers which channels their connections could not enter: in the next turn, since a handler may try

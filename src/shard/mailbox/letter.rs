@@ -7,6 +7,7 @@ use super::Order;
 use crate::base::filter::Filter;
 use crate::base::payload::Payload;
 use crate::base::slots::Key;
+use crate::hub::emission::Emission;
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, Publication, home};
@@ -199,6 +200,10 @@ pub enum Letter {
         /// The answer.
         answer: Box<home::Answer>,
     },
+    /// To a home: number this and send it to the subscribers of all its channels.
+    Emit(Box<Emission>),
+    /// From a home: deliver this to the subscribers of its channels in this shard.
+    Emitted(Arc<Emission>),
     /// From a home: deliver this to the subscribers in this shard.
     Deliver(Arc<Publication>),
     /// From a home: send joins and leaves to the subscribers in this shard.
@@ -279,6 +284,8 @@ impl fmt::Debug for Letter {
             Self::Memory { .. } => "Memory",
             Self::Gone(_) => "Gone",
             Self::Answered { .. } => "Answered",
+            Self::Emit(_) => "Emit",
+            Self::Emitted(_) => "Emitted",
             Self::Deliver(_) => "Deliver",
             Self::Membership(_) => "Membership",
             Self::Look { .. } => "Look",

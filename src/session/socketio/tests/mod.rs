@@ -2,12 +2,14 @@
 
 mod lives;
 mod packets;
+mod rooms;
 
 use std::collections::VecDeque;
 
 use serde_json::Value;
 
 use super::*;
+use crate::hub::words::{Ask, Entered, Reply};
 use crate::proto::ws::Press;
 use crate::session::Told;
 use crate::session::tests::{client, settings};
@@ -58,6 +60,13 @@ impl Events for App {
             ("reserved", _) => Ok(socket.emit("connect", &())?),
             ("leave", _) => Err(Ending::Disconnect),
             ("leave all", _) => Err(Ending::DisconnectAll),
+            ("join", _) => {
+                socket.join("room")?;
+                socket.leave("other");
+                Ok(socket.to("room").except("b").volatile().emit("joined", &("x",))?)
+            }
+            ("everyone", _) => Ok(socket.everyone().emit_raw("all", args, attachments)?),
+            ("far", _) => Ok(socket.everyone().to(&"x".repeat(30)).emit("far", &())?),
             ("close", _) => Err(Ending::Close { code: 4000, reason: "enough".to_owned() }),
             _ => Ok(()),
         }
@@ -74,8 +83,9 @@ impl Events for App {
         Ok(socket.emit("acked", &(token, answer))?)
     }
 
-    fn closed(&mut self, _: Value, gone: &Gone<'_>) {
+    fn closed(&mut self, _: Value, gone: &mut Gone<'_>) {
         self.ended.push(format!("{} {}", gone.namespace, gone.why.as_str()));
+        gone.to("room").emit("gone", &()).unwrap();
     }
 }
 
@@ -172,13 +182,26 @@ impl Talk {
         self.bytes(&mut frame)
     }
 
-    /// Sends bytes, and handles a deadline that is due at once, as a shard does in its next turn.
+    /// Sends bytes; then answers requests to enter a channel, and handles a deadline that is due at once, as a shard does.
     fn bytes(&mut self, bytes: &mut [u8]) -> Result<(), CloseReason> {
         self.call(|session, app, cx| session.receive(bytes, app, cx))?;
+        for action in std::mem::take(&mut self.actions) {
+            if let Action::Ask { ask: Ask::Enter(enter), .. } = &action {
+                self.entered(&enter.channel)?;
+            } else {
+                self.actions.push(action);
+            }
+        }
         match self.deadline_ms() {
             0 => self.timer(),
             _ => Ok(()),
         }
+    }
+
+    /// Answers a request to enter a channel.
+    fn entered(&mut self, channel: &str) -> Result<(), CloseReason> {
+        let reply = Reply::Entered(Entered { channel, ..Entered::default() });
+        self.call(|session, app, cx| session.reply(0, &reply, app, cx))
     }
 
     fn send(&mut self, text: &str) -> Result<(), CloseReason> {
@@ -216,7 +239,7 @@ impl Talk {
 
     /// Ends the session as its shard does; returns which sockets ended.
     fn end(mut self, reason: &CloseReason) -> Vec<String> {
-        self.session.closed(&mut self.app, client(1), reason);
+        self.session.closed(&mut self.app, client(1), reason, (&self.settings, &mut self.actions));
         self.app.0.ended
     }
 }

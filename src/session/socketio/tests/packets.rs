@@ -1,6 +1,7 @@
 //! Packets, one by one: the bytes that are taken, refused and written.
 
 use super::*;
+use crate::hub::words::Enter;
 
 #[test]
 fn a_session_opens_with_exactly_five_keys() {
@@ -66,6 +67,12 @@ fn namespaces_are_connected_refused_and_left_one_by_one() {
 fn the_answer_to_connect_comes_alone() {
     let mut talk = Talk::new(|_| {});
     talk.call(|session, app, cx| session.receive(&mut b"\x81\x82\0\0\0\x0040".to_vec(), app, cx)).unwrap();
+    let enter = Ask::Enter(Box::new(Enter::new("\u{1}/".into())));
+    assert_eq!(std::mem::take(&mut talk.actions), [Action::Ask { id: 0, ask: enter }]);
+    // Nothing is told before the namespace's home has counted the socket, and events are ignored.
+    talk.bytes(&mut b"\x81\x8d\0\0\0\x0042[\"message\"]".to_vec()).unwrap();
+    assert_eq!(talk.texts(), [""; 0]);
+    talk.entered("\u{1}/").unwrap();
     assert_eq!((talk.texts().len(), talk.deadline_ms()), (1, 0));
     assert_eq!(talk.actions, [Action::SetTimer { at_ms: talk.now_ms }]);
     talk.timer().unwrap();
@@ -73,8 +80,9 @@ fn the_answer_to_connect_comes_alone() {
     assert_ne!(talk.deadline_ms(), 0);
 
     let mut talk = Talk::new(|_| {});
-    let both = b"\x81\x82\0\0\0\x0040\x81\x8d\0\0\0\x0042[\"message\"]";
-    talk.bytes(&mut both.to_vec()).unwrap();
+    talk.call(|session, app, cx| session.receive(&mut b"\x81\x82\0\0\0\x0040".to_vec(), app, cx)).unwrap();
+    talk.entered("\u{1}/").unwrap();
+    talk.bytes(&mut b"\x81\x8d\0\0\0\x0042[\"message\"]".to_vec()).unwrap();
     assert_eq!(talk.texts()[1..], ["42[\"auth\",{}]", "42[\"message-back\"]"]);
 }
 

@@ -1,0 +1,221 @@
+//! Rooms: joining, leaving, and events for several sockets of a namespace.
+//!
+//! A room is a private channel, `<namespace>,<room>` behind a first character that no other way in accepts; the namespace is
+//! one, too, with all its sockets. All rooms of a namespace have one home, which gives their events one order.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::form::{data_of, packed};
+use super::{EmitError, Gone, Socket};
+use crate::hub::emission::PRIVATE;
+use crate::hub::words::{self, Ask, Enter};
+use crate::proto::socketio::write::PacketWriter;
+use crate::proto::socketio::{AttachmentStore, Attachments, JsonArgs};
+use crate::session::Action;
+
+/// The channel of a namespace.
+pub(super) fn channel_of(namespace: &str) -> Arc<str> {
+    format!("{PRIVATE}{namespace}").into()
+}
+
+/// The channel of a room.
+fn room_of(namespace: &str, room: &str) -> Arc<str> {
+    format!("{PRIVATE}{namespace},{room}").into()
+}
+
+/// The namespace of a channel that is a namespace's own.
+pub(super) fn namespace_of(channel: &str) -> Option<&str> {
+    channel.strip_prefix(PRIVATE).filter(|name| !name.contains(','))
+}
+
+/// The namespace for which an application's method is called, and its requests to the shard.
+#[derive(Debug)]
+pub(super) struct Place<'p> {
+    pub(super) namespace: &'p str,
+    pub(super) name_bytes_max: usize,
+    pub(super) is_msgpack: bool,
+    pub(super) actions: &'p mut Vec<Action>,
+}
+
+impl Place<'_> {
+    fn room(&self, room: &str) -> Result<Arc<str>, EmitError> {
+        let channel = room_of(self.namespace, room);
+        // The first character is no part of the name.
+        let fits = channel.len() - PRIVATE.len_utf8() <= self.name_bytes_max;
+        fits.then_some(channel).ok_or(EmitError::RoomName)
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.actions.push(Action::Ask { id: 0, ask });
+    }
+}
+
+impl Socket<'_, '_> {
+    /// Enters a room of the namespace; does nothing if the socket is in it. What is sent to the room from now on reaches
+    /// the socket. At `channels_per_connection_max` rooms the connection ends with 3505.
+    ///
+    /// # Errors
+    /// When the name is too long; then nothing is done.
+    pub fn join(&mut self, room: &str) -> Result<(), EmitError> {
+        let mut place = self.place();
+        let channel = place.room(room)?;
+        place.ask(Ask::Enter(Box::new(Enter::new(channel))));
+        Ok(())
+    }
+
+    /// Leaves a room; does nothing if the socket is not in it.
+    pub fn leave(&mut self, room: &str) {
+        let channel = room_of(self.namespace, room);
+        self.place().ask(Ask::Leave { channel });
+    }
+
+    /// An event for a room, without this socket: `socket.to(room)` of the reference.
+    pub fn to(&mut self, room: &str) -> Emit<'_> {
+        self.others().to(room)
+    }
+
+    /// An event for all sockets of the namespace but this one: `socket.broadcast` of the reference.
+    pub fn others(&mut self) -> Emit<'_> {
+        Emit::new(self.place(), true)
+    }
+
+    /// An event for all sockets of the namespace, with this one: `io.of(namespace)` of the reference.
+    pub fn everyone(&mut self) -> Emit<'_> {
+        Emit::new(self.place(), false)
+    }
+
+    fn place(&mut self) -> Place<'_> {
+        Place {
+            namespace: self.namespace,
+            name_bytes_max: self.cx.settings.channel_name_bytes_max,
+            is_msgpack: self.outlet.is_msgpack,
+            actions: self.cx.actions,
+        }
+    }
+}
+
+impl Gone<'_> {
+    /// An event for a room of the namespace, which the socket has left.
+    pub fn to(&mut self, room: &str) -> Emit<'_> {
+        self.everyone().to(room)
+    }
+
+    /// An event for all sockets of the namespace, which this one has left.
+    pub fn everyone(&mut self) -> Emit<'_> {
+        let Place { namespace, name_bytes_max, is_msgpack, ref mut actions } = self.place;
+        Emit::new(Place { namespace, name_bytes_max, is_msgpack, actions }, false)
+    }
+}
+
+/// An event for several sockets of a namespace, in all shards. Without rooms it is for all of the namespace; each socket in
+/// any of the rooms gets it once. All events of a namespace that are sent so have one order, the same for all.
+#[derive(Debug)]
+#[must_use = "nothing is sent without `emit`"]
+pub struct Emit<'s> {
+    place: Place<'s>,
+    to: Vec<Arc<str>>,
+    except: Vec<Arc<str>>,
+    is_to_others: bool,
+    is_volatile: bool,
+    /// Whether a room's name is too long.
+    is_wrong: bool,
+}
+
+impl<'s> Emit<'s> {
+    fn new(place: Place<'s>, is_to_others: bool) -> Self {
+        Self { place, to: Vec::new(), except: Vec::new(), is_to_others, is_volatile: false, is_wrong: false }
+    }
+
+    /// Adds a room.
+    pub fn to(mut self, room: &str) -> Self {
+        match self.place.room(room) {
+            Ok(channel) => self.to.push(channel),
+            Err(_) => self.is_wrong = true,
+        }
+        self
+    }
+
+    /// Takes out the sockets of a room.
+    pub fn except(mut self, room: &str) -> Self {
+        match self.place.room(room) {
+            Ok(channel) => self.except.push(channel),
+            Err(_) => self.is_wrong = true,
+        }
+        self
+    }
+
+    /// Drops the event for sockets that have not read what was sent before.
+    pub fn volatile(mut self) -> Self {
+        self.is_volatile = true;
+        self
+    }
+
+    /// Sends the event; its arguments are as for [`Socket::emit`].
+    ///
+    /// # Errors
+    /// As [`Socket::emit`]; and when the name of a room is too long. Then nothing is sent.
+    pub fn emit(self, name: &str, args: &(impl Serialize + ?Sized)) -> Result<(), EmitError> {
+        self.emit_with(name, args, &[])
+    }
+
+    /// Sends the event with attachments, as [`Socket::emit_with`].
+    ///
+    /// # Errors
+    /// As [`Socket::emit_with`] and [`Emit::emit`].
+    pub fn emit_with(
+        self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+        attachments: &[&[u8]],
+    ) -> Result<(), EmitError> {
+        let mut text = Vec::new();
+        let mut writer = PacketWriter::event(&mut text, self.place.namespace, None, name, attachments.len())?;
+        writer.values(args)?;
+        writer.finish()?;
+        self.send(text, attachments)
+    }
+
+    /// Sends the event with arguments as they were received, without decoding them.
+    ///
+    /// # Errors
+    /// As [`Emit::emit_with`].
+    pub fn emit_raw(
+        self,
+        name: &str,
+        args: JsonArgs<'_>,
+        attachments: Attachments<'_>,
+    ) -> Result<(), EmitError> {
+        let mut text = Vec::new();
+        let mut writer =
+            PacketWriter::event(&mut text, self.place.namespace, None, name, attachments.count())?;
+        writer.raw(args.text());
+        writer.finish()?;
+        let attachments: Vec<_> = attachments.iter().collect();
+        self.send(text, &attachments)
+    }
+
+    fn send(self, text: Vec<u8>, attachments: &[&[u8]]) -> Result<(), EmitError> {
+        let Self { mut place, mut to, except, is_to_others, is_volatile, is_wrong } = self;
+        if is_wrong {
+            return Err(EmitError::RoomName);
+        }
+        if place.is_msgpack {
+            let mut store = AttachmentStore::default();
+            attachments.iter().for_each(|data| store.push(data));
+            let is_sendable =
+                std::str::from_utf8(&text).is_ok_and(|text| packed(text, store.get()).is_some());
+            if !is_sendable {
+                return Err(EmitError::Args("they are nested too deeply for msgpack".to_owned()));
+            }
+        }
+        if to.is_empty() {
+            to.push(channel_of(place.namespace));
+        }
+        let (kind, data) = data_of(text, attachments);
+        let (to, except) = (to.into(), except.into());
+        place.ask(Ask::Emit(Box::new(words::Emit { to, except, is_to_others, is_volatile, kind, data })));
+        Ok(())
+    }
+}

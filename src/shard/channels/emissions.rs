@@ -1,0 +1,207 @@
+//! Delivery of messages to several private channels: once to each subscriber of any of them, in the order of their home.
+//!
+//! The receivers of a message are determined when it arrives: who enters a channel later does not receive it, who
+//! leaves later does. Messages are delivered one after the other, so that all of a home are in one order for every
+//! receiver, whatever channels they went to; consecutive messages to one channel leave in one write.
+//!
+//! Left out: other publications, whose channels have batches of their own ([`super::fanout`]).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::Channels;
+use super::batch::Batch;
+use crate::base::shared::Shared;
+use crate::base::slots::Key;
+use crate::hub::choice::Choice;
+use crate::hub::emission::Emission;
+use crate::hub::home::Member;
+use crate::hub::local::{ChannelId, PERSONAL};
+use crate::hub::words::Emit;
+use crate::hub::{Item, Publication};
+use crate::net::Net;
+use crate::shard::World;
+use crate::shard::carry::conn::Stage;
+use crate::shard::mailbox::Letter;
+
+/// Maximum of messages that leave in one write.
+const MESSAGES_PER_WRITE_MAX: u64 = 64;
+
+/// A receiver: a connection, and the number of its format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Receiver {
+    conn: u32,
+    generation_and_index: u64,
+    format: u8,
+}
+
+impl Receiver {
+    fn key(self) -> Key {
+        Key::from_token(self.generation_and_index)
+    }
+}
+
+/// Messages on their way to their receivers.
+#[derive(Debug)]
+struct Delivery {
+    batch: Batch,
+    /// The receivers, in the order of their connections.
+    to: Arc<[Receiver]>,
+    /// Number of receivers that were served.
+    served: usize,
+    /// A connection among them that does not receive it.
+    not_to: Option<Key>,
+    is_volatile: bool,
+    /// Bytes charged to the budget of publications for the list of receivers.
+    charged: usize,
+}
+
+/// The messages of a shard on their way.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Emissions {
+    queue: VecDeque<Delivery>,
+    /// The receivers of single channels, for consecutive messages. Empty while nothing is on its way.
+    known: HashMap<ChannelId, Arc<[Receiver]>>,
+}
+
+impl Emissions {
+    /// Whether nothing is on its way.
+    pub(in crate::shard) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Handles a change of a channel's subscribers.
+    #[inline]
+    pub(in crate::shard) fn channel_changed(&mut self, id: ChannelId) {
+        if !self.known.is_empty() {
+            self.known.remove(&id);
+        }
+    }
+}
+
+impl<W: World> Channels<W> {
+    /// Sends a message to the private channels of a session's group.
+    pub(in crate::shard) fn emit(&mut self, key: Key, emit: Emit) {
+        let Emit { to, except, is_to_others, is_volatile, kind, data } = emit;
+        let Some(first) = to.first().map(Arc::clone) else { return };
+        let home = self.home_of(&first);
+        let data = Shared::new(data, &self.publication_budget);
+        let publication = Arc::new(Publication::new(first, kind, data));
+        let not_to = is_to_others.then(|| self.carry.member(key));
+        let emission = Box::new(Emission { publication, to, except, not_to, is_volatile });
+        self.carry.post.send(home, Letter::Emit(emission));
+    }
+
+    /// Queues a message for its receivers in this shard.
+    pub(in crate::shard) fn emitted(&mut self, emission: &Arc<Emission>) {
+        let not_to = emission.not_to.filter(|member| member.shard == self.carry.post.shard());
+        let not_to = not_to.map(|Member { conn, .. }| Key::from_token(conn));
+        let (to, is_known) = match (&*emission.to, emission.except.is_empty()) {
+            ([one], true) => self.receivers_of(one),
+            _ => (self.receivers_of_any(emission), false),
+        };
+        if to.is_empty() {
+            return;
+        }
+        let item = Item::Publication(Arc::clone(&emission.publication));
+        if let Some(last) = self.emissions.queue.back_mut()
+            && last.served == 0
+            && Arc::ptr_eq(&last.to, &to)
+            && (last.not_to, last.is_volatile) == (not_to, emission.is_volatile)
+            && last.batch.len() < MESSAGES_PER_WRITE_MAX
+        {
+            return last.batch.push(item);
+        }
+        // A list that several messages share is charged once.
+        let charged = if is_known { 0 } else { size_of_val(&*to) };
+        self.publication_budget.charge(charged);
+        let batch = Batch::new(vec![item], 0, self.carry.now_us);
+        let is_volatile = emission.is_volatile;
+        self.emissions.queue.push_back(Delivery { batch, to, served: 0, not_to, is_volatile, charged });
+    }
+
+    /// The subscribers of one channel, and whether the list is one of an earlier message.
+    fn receivers_of(&mut self, channel: &str) -> (Arc<[Receiver]>, bool) {
+        let Some(id) = self.local.channel_id(channel) else { return (Arc::default(), false) };
+        if let Some(known) = self.emissions.known.get(&id) {
+            return (Arc::clone(known), true);
+        }
+        let mut to = Vec::new();
+        self.add_receivers(channel, &mut to);
+        to.sort_unstable();
+        let to: Arc<[Receiver]> = to.into();
+        self.emissions.known.insert(id, Arc::clone(&to));
+        (to, false)
+    }
+
+    /// The subscribers of any of the channels, without those of the excepted ones.
+    fn receivers_of_any(&self, emission: &Emission) -> Arc<[Receiver]> {
+        let (mut to, mut except) = (Vec::new(), Vec::new());
+        emission.to.iter().for_each(|channel| self.add_receivers(channel, &mut to));
+        emission.except.iter().for_each(|channel| self.add_receivers(channel, &mut except));
+        to.sort_unstable();
+        to.dedup();
+        except.sort_unstable();
+        to.retain(|receiver| except.binary_search(receiver).is_err());
+        to.into()
+    }
+
+    fn add_receivers(&self, channel: &str, to: &mut Vec<Receiver>) {
+        let Some(id) = self.local.channel_id(channel) else { return };
+        let receivers = self.local.subscribers(id).iter().filter(|one| one.flags & PERSONAL == 0);
+        to.extend(receivers.filter_map(|one| {
+            let key = self.carry.conns.key_at(one.conn)?;
+            Some(Receiver { conn: one.conn, generation_and_index: key.to_token(), format: one.format })
+        }));
+    }
+
+    /// Delivers queued messages, up to the turn's budget; the rest follows in the next turn.
+    pub(in crate::shard) fn deliver_emissions(&mut self) {
+        let mut budget = self.carry.limits.deliveries_per_turn_max;
+        while budget > 0
+            && let Some(mut delivery) = self.emissions.queue.pop_front()
+        {
+            let is_alone = self.emissions.is_empty() && self.local.queued_count() == 0;
+            while budget > 0
+                && let Some(&receiver) = delivery.to.get(delivery.served)
+            {
+                delivery.served += 1;
+                budget -= 1;
+                self.hand_over(&mut delivery, receiver, is_alone);
+                self.finish_endings();
+            }
+            if delivery.served < delivery.to.len() {
+                self.emissions.queue.push_front(delivery);
+            } else {
+                self.publication_budget.release(delivery.charged);
+                let took_us = self.carry.net.now_us().saturating_sub(delivery.batch.began_us());
+                self.carry.counters.fanout_us.record(took_us);
+            }
+        }
+        if self.emissions.is_empty() && !self.emissions.known.is_empty() {
+            self.emissions = Emissions::default();
+        }
+    }
+
+    /// Delivers messages to one receiver, unless it has ended meanwhile.
+    fn hand_over(&mut self, delivery: &mut Delivery, receiver: Receiver, is_alone: bool) {
+        let key = receiver.key();
+        let Some(conn) = self.carry.conns.entry(key) else { return };
+        let is_open = conn.stage == Stage::Open && !conn.has_left;
+        let is_dropped = delivery.is_volatile && conn.outbox.is_some();
+        if !is_open || is_dropped || delivery.not_to == Some(key) {
+            return;
+        }
+        let (count, formats, budget) = (delivery.batch.len(), &self.formats, &self.carry.budget);
+        let encoded =
+            delivery.batch.encoded(receiver.format, &Choice::All, formats, budget, &mut self.carry.press);
+        let Some(shared) = encoded else { return };
+        self.carry.counters.deliveries.add(count);
+        self.carry.counters.messages_out.add(count);
+        if is_alone {
+            self.carry.write_shared(key, shared);
+        } else {
+            self.carry.queue_shared(key, shared.clone());
+        }
+    }
+}
