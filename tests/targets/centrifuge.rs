@@ -131,6 +131,7 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             Ask::Call { data, .. } => Reply::Called(PayloadRef::of(data)),
             Ask::Renew { .. } => Reply::Renewed { ttl_s: 0 },
             Ask::RenewIn { .. } => Reply::RenewedIn { ttl_s: 0 },
+            Ask::Emit(_) | Ask::LeaveGroup { .. } => panic!("{ask:?} is not a client's to ask"),
         };
         driver.with(|session, handler, cx| match count % 2 {
             0 => assert_eq!(session.reply(id, &reply, handler, cx), Ok(())),
