@@ -132,6 +132,11 @@ fn ws_stream() {
 }
 
 #[test]
+fn socketio_session() {
+    run("socketio_session", targets::socketio_session);
+}
+
+#[test]
 fn centrifuge_commands() {
     run("centrifuge_commands", targets::centrifuge_commands);
 }

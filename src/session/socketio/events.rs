@@ -26,7 +26,7 @@ pub trait Events: Send + 'static {
     /// Called when a client asks to connect to a namespace: the place of a middleware in the reference.
     fn connect(&mut self, connecting: &Connecting<'_>) -> Admit<Self::State>;
 
-    /// Called when the client was told that it is connected.
+    /// Called when the client was told that it is connected: 10 ms later, or before its first event.
     ///
     /// # Errors
     /// How the socket ends.

@@ -20,6 +20,9 @@ use crate::session::{Action, ClientId, CloseReason, Context, Handler, Settings};
 
 /// The root namespace.
 const ROOT: &str = "/";
+/// Time from the answer to CONNECT until the application is told, in milliseconds, unless an event comes before. Some
+/// clients lose messages that arrive together with that answer, and the reference's applications are slower, too.
+const GREETING_MS: u64 = 10;
 
 /// The state of a connection, except for its WebSocket.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(super) struct Sockets<S> {
     query: Box<str>,
     /// End of the time to connect to a first namespace, in milliseconds of the shard's clock; `u64::MAX` once it has.
     connect_by_ms: u64,
+    /// The time at which the application is told of sockets that are connected, in milliseconds of the shard's clock.
+    greet_at_ms: u64,
     /// The number of the next socket.
     next_number: u8,
 }
@@ -84,6 +89,7 @@ impl<S> Sockets<S> {
             list: SmallVec::new(),
             query,
             connect_by_ms: cx.now_ms.saturating_add(cx.settings.socketio.connect_timeout_ms),
+            greet_at_ms: 0,
             next_number: 0,
         }
     }
@@ -97,7 +103,7 @@ impl<S> Sockets<S> {
     pub(super) fn deadline_ms(&self) -> u64 {
         let of = |entry: &Entry<S>| match entry.stage {
             Stage::Entering => u64::MAX,
-            Stage::Connected => 0,
+            Stage::Connected => self.greet_at_ms,
             Stage::Greeted => entry.acks.due_ms(),
         };
         let sockets = self.list.iter().map(of).min().unwrap_or(u64::MAX);
@@ -205,8 +211,8 @@ impl<S> Sockets<S> {
             |out| write::put_connected(out, SocketProtocol::V5, namespace, id.as_str(), None),
             |out| msgpack::put_connected(out, namespace, id.as_str(), None),
         );
-        // In the next turn: some clients lose what arrives together with the answer.
-        cx.actions.push(Action::SetTimer { at_ms: cx.now_ms });
+        self.greet_at_ms = cx.now_ms + GREETING_MS;
+        cx.actions.push(Action::SetTimer { at_ms: self.greet_at_ms });
     }
 
     /// Handles a namespace or a room that the socket cannot enter.
@@ -398,7 +404,7 @@ impl<S> Sockets<S> {
         self.engine.timer(cx)?;
         let mut at = 0;
         while let Some(entry) = self.list.get_mut(at) {
-            if entry.stage == Stage::Connected {
+            if entry.stage == Stage::Connected && self.greet_at_ms <= cx.now_ms {
                 let bound = Bound::unasked(cx);
                 self.greet(at, bound, handler, cx)?;
                 continue;
