@@ -204,8 +204,12 @@ impl<W: World> Shard<W> {
 fn check_connecting<K, S>(key: Key, conn: &Conn<K, S>) {
     let client = conn.client.as_ref();
     let is_connecting = client.is_some_and(|client| client.connecting.is_some());
-    let is_corked = is_connecting || conn.has_left;
-    assert_eq!(conn.is_corked, is_corked, "the cork waits for the connect reply, or stays: {key:?}");
+    let is_entering = conn.session.has_private_channels() && conn.awaits_entry();
+    let is_corked = is_connecting || is_entering || conn.has_left;
+    assert_eq!(
+        conn.is_corked, is_corked,
+        "the cork waits for the connect reply or a home, or stays: {key:?}"
+    );
     let asks = conn.session.phase() == Phase::Admitting;
     assert_eq!(asks, is_connecting, "a connect command that is asked is being answered: {key:?}");
     let Some(client) = client else { return };

@@ -115,7 +115,8 @@ pub(in crate::shard) struct Conn<K, S> {
     pub(in crate::shard) is_writable_armed: bool,
     /// Whether reading is paused because the outbox is too full; it resumes after the flush.
     pub(in crate::shard) is_read_paused: bool,
-    /// Whether writes are held back: the connect reply must go before queued data, or the client has left.
+    /// Whether writes are held back: the connect reply must go before queued data, homes have not counted a session in its
+    /// private channels, or the client has left.
     pub(in crate::shard) is_corked: bool,
     /// Whether the client closed while its commands wait: see [`leave`](super::Carry::leave).
     pub(in crate::shard) has_left: bool,
@@ -215,6 +216,11 @@ impl<K, S> Conn<K, S> {
     pub(in crate::shard) fn deadline_ms(&self) -> u64 {
         let due = u64::from(self.due) * BEAT_MS;
         self.session.deadline_ms().map_or(due, |at_ms| due.min(at_ms))
+    }
+
+    /// Whether a home has not answered yet to a subscription.
+    pub(in crate::shard) fn awaits_entry(&self) -> bool {
+        self.subs.iter().any(|sub| matches!(sub.state(), SubState::Pending(_)))
     }
 
     /// The slot of the subscription to a channel.

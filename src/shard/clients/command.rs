@@ -54,6 +54,7 @@ impl<W: World> Clients<W> {
                     self.channels.deliver_before(key, Some(&channel));
                 }
                 self.unsubscribe(key, &channel);
+                self.hold_back(key);
                 if id != 0 {
                     self.answer(key, id, &Reply::Left);
                 }

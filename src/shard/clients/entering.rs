@@ -33,6 +33,7 @@ impl<W: World> Clients<W> {
             return self.resume_waiting(key);
         }
         self.enter_or_not(channel, key, request, outcome, ticket);
+        self.hold_back(key);
         if request == 0 {
             self.subscribe_after_order(key, channel);
         }

@@ -10,6 +10,7 @@ use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Denied, Reply};
 use crate::shard::World;
+use crate::shard::carry::conn::{Conn, Stage};
 
 impl<W: World> Clients<W> {
     /// Subscribes a connection to a channel for its handler, without permissions or notifications.
@@ -30,6 +31,20 @@ impl<W: World> Clients<W> {
             renews: false,
         };
         self.channels.enter(key, channel, &options, 0, Box::new(joining), None);
+        self.hold_back(key);
+    }
+
+    /// Holds back the output of a session while homes have not counted it in private channels that it entered: whoever
+    /// was told of its entry, by an answer, may send there, and the session must get that.
+    pub(in crate::shard) fn hold_back(&mut self, key: Key) {
+        let is_held =
+            |conn: &&mut Conn<_, _>| conn.stage == Stage::Open && conn.session.has_private_channels();
+        let Some(conn) = self.channels.carry.conns.entry_mut(key).filter(is_held) else { return };
+        let is_corked = conn.awaits_entry() || conn.has_left;
+        let was_corked = std::mem::replace(&mut conn.is_corked, is_corked);
+        if was_corked && !conn.is_corked {
+            self.channels.carry.mark_dirty(key);
+        }
     }
 
     /// The options of a channel that a connection of the server's own code may enter. Private channels have none, and are
@@ -51,6 +66,7 @@ impl<W: World> Clients<W> {
         for name in names {
             self.unsubscribe(key, &name);
         }
+        self.hold_back(key);
     }
 
     /// Tells handlers which channels their connections could not enter: in the next turn, since a handler may try
