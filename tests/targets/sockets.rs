@@ -6,7 +6,7 @@ use throng::parts::hub::words::{Ask, Entered, Reply};
 use throng::parts::proto::socketio::{SocketProtocol, msgpack, read};
 use throng::parts::proto::ws::{Limits, Press};
 use throng::parts::session::{
-    Action, ClientId, CloseReason, Context, Counts, Forwarded, Secret, Session, Settings, Told,
+    Action, ClientId, CloseReason, ConnectRate, Context, Counts, Forwarded, Secret, Session, Settings, Told,
 };
 use throng::socketio::{Acked, Admit, Binary, Connecting, Ending, Event, Events, Gone, Socket, SocketIo};
 
@@ -184,6 +184,7 @@ impl Life {
             limits_calls: false,
             secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
+            connects: ConnectRate::default(),
             socketio,
         };
         let session = Session::begin(throng::parts::session::Speaks::Http);
