@@ -173,6 +173,11 @@ impl<B> Local<B> {
         id
     }
 
+    /// Whether only one connection is interested in the channel.
+    pub fn is_of_one(&self, id: ChannelId) -> bool {
+        self.channels[id as usize].interest == 1
+    }
+
     /// Removes one connection's interest in the channel.
     pub fn release(&mut self, id: ChannelId) {
         let channel = &mut self.channels[id as usize];

@@ -192,7 +192,10 @@ impl Namespaces {
         if self.user_boundary.is_empty() {
             return None;
         }
-        let (_, users) = channel.rsplit_once(&self.user_boundary)?;
+        let (_, users) = match single(&self.user_boundary) {
+            Some(boundary) => channel.rsplit_once(boundary)?,
+            None => channel.rsplit_once(&self.user_boundary)?,
+        };
         if !self.resolve(channel)?.allow_user_limited_channels {
             return None;
         }
@@ -207,15 +210,25 @@ impl Namespaces {
     /// The namespace, if the name has one, and the rest of the name; else the whole name.
     fn split<'a>(&self, channel: &'a str) -> (Option<&'a str>, &'a str) {
         let open = channel.strip_prefix(&self.private_prefix).unwrap_or(channel);
-        let parts = match &*self.namespace_boundary {
-            "" => None,
-            boundary => open.split_once(boundary),
+        let parts = match (&*self.namespace_boundary, single(&self.namespace_boundary)) {
+            ("", _) => None,
+            (_, Some(boundary)) => open.split_once(boundary),
+            (boundary, None) => open.split_once(boundary),
         };
         match parts {
             Some(("", rest)) => (None, rest),
             Some((namespace, rest)) => (Some(namespace), rest),
             None => (None, channel),
         }
+    }
+}
+
+/// The character of a boundary that is one ASCII character. The preparation of a search for a string costs several
+/// times as much as the search for a character in a name.
+fn single(boundary: &str) -> Option<char> {
+    match boundary.as_bytes() {
+        [one] => Some(char::from(*one)),
+        _ => None,
     }
 }
 
@@ -291,6 +304,11 @@ mod tests {
         }
         namespaces.user_separator.clear();
         assert_eq!(namespaces.allows_user("chat:room#42,43", "42,43"), Some(true));
+        for boundary in ["##", "é"] {
+            boundary.clone_into(&mut namespaces.user_boundary);
+            assert_eq!(namespaces.allows_user(&format!("chat:a{boundary}42{boundary}43"), "43"), Some(true));
+            assert_eq!(namespaces.allows_user("chat:room#42", "42"), None);
+        }
         namespaces.user_boundary.clear();
         assert_eq!(namespaces.allows_user("chat:room#42", "42"), None);
     }

@@ -62,10 +62,9 @@ impl<W: World> Channels<W> {
             // The connection was closed meanwhile: it has left its channels and must not enter another.
             return;
         }
-        let is_known = self.local.channel_id(channel).is_some();
         let id = self.local.acquire(channel);
         self.carry.put_sub(key, Sub::pending(id, request));
-        self.spend(cost_of(is_known, channel));
+        self.spend(cost_of(!self.local.is_of_one(id), channel));
         let home = self.home_of(channel);
         self.carry.awaits_home(key, request, home);
         let reply_to = match request != 0 && joining.recover.is_some() {

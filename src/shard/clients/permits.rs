@@ -47,7 +47,9 @@ impl<W: World> Clients<W> {
         options: &ChannelOptions,
         ability: Ability,
     ) -> bool {
-        let standing = self.standing(key, channel, ability);
+        // The permission to subscribe does not depend on it.
+        let is_subscribed = !matches!(ability, Ability::Subscribe) && self.is_subscribed(key, channel);
+        let standing = self.standing(key, channel, ability, is_subscribed);
         match ability {
             Ability::Subscribe => {
                 let is_private = self.namespaces.is_private(channel);
@@ -67,7 +69,7 @@ impl<W: World> Clients<W> {
         options: &ChannelOptions,
         ability: Ability,
     ) -> bool {
-        let standing = Standing { is_subscribed: true, ..self.standing(key, channel, ability) };
+        let standing = self.standing(key, channel, ability, true);
         match ability {
             Ability::History => permits_history(options, standing),
             Ability::Presence => permits_presence(options, standing),
@@ -81,11 +83,11 @@ impl<W: World> Clients<W> {
         self.namespaces.allows_user(channel, self.channels.carry.client(key).map_or("", Client::user))
     }
 
-    pub(in crate::shard) fn standing(&self, key: Key, channel: &str, ability: Ability) -> Standing {
+    fn standing(&self, key: Key, channel: &str, ability: Ability, is_subscribed: bool) -> Standing {
         let client = self.channels.carry.client(key);
         Standing {
             has_user: client.is_some_and(|client| !client.user().is_empty()),
-            is_subscribed: self.is_subscribed(key, channel),
+            is_subscribed,
             is_capable: client.is_some_and(|client| client.is_able(ability, channel)),
             is_insecure: self.policy.insecure,
         }

@@ -30,15 +30,17 @@ impl<W: World> Clients<W> {
         }
         // The rules for names come before the application: private channels need a token, channels for certain users
         // are limited to those.
-        let is_open =
-            !self.namespaces.is_private(&ask.channel) && self.allows_user(key, &ask.channel).is_none();
-        if is_open && options.subscribe_proxy_enabled {
+        if options.subscribe_proxy_enabled
+            && !self.namespaces.is_private(&ask.channel)
+            && self.allows_user(key, &ask.channel).is_none()
+        {
             return self.ask_to_subscribe(key, id, ask);
         }
         if !self.may(key, &ask.channel, &options, Ability::Subscribe) {
             return self.deny_in_turn(key, id, Denied::NotPermitted);
         }
-        self.enter_asked(key, id, *ask, &options, Grant::default());
+        // Nothing was asked since the check: it is not subscribed.
+        self.enter_on_terms(key, id, *ask, &options, Grant::default(), false);
     }
 
     /// Lets the token decide, in place of the channel's options.
@@ -96,15 +98,8 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Subscribes a client to a requested channel.
-    pub(in crate::shard) fn enter_asked(
-        &mut self,
-        key: Key,
-        id: u32,
-        ask: Enter,
-        options: &Arc<ChannelOptions>,
-        grant: Grant,
-    ) {
+    /// Subscribes a client to a requested channel, after the answer of a token or a hook.
+    fn enter_asked(&mut self, key: Key, id: u32, ask: Enter, options: &Arc<ChannelOptions>, grant: Grant) {
         let unix_ms = self.channels.carry.now().unix_ms;
         if is_over(grant.expire_at_s, 0, unix_ms) {
             return self.deny_in_turn(key, id, Denied::Expired);
@@ -118,6 +113,20 @@ impl<W: World> Clients<W> {
         if !renews && let Err(denied) = self.channels.has_room_for(key, &ask.channel) {
             return self.deny_in_turn(key, id, denied);
         }
+        self.enter_on_terms(key, id, ask, options, grant, renews);
+    }
+
+    /// Sends the home of a requested channel the terms of the subscription, or, if it `renews` an active one, the new
+    /// terms. There is room for it: see [`Channels::has_room_for`](crate::shard::channels::Channels::has_room_for).
+    fn enter_on_terms(
+        &mut self,
+        key: Key,
+        id: u32,
+        ask: Enter,
+        options: &Arc<ChannelOptions>,
+        grant: Grant,
+        renews: bool,
+    ) {
         let since = ask.since.clone().or_else(|| {
             grant
                 .recover_since
