@@ -381,6 +381,7 @@ impl<S> Raw<S> {
     }
 
     /// `input_at` is the offset of the input in the shard's buffer, if it is a part of that.
+    #[inline]
     pub(super) fn receive<H: Handler<State = S>>(
         &mut self,
         mut input: &mut [u8],

@@ -23,6 +23,8 @@ impl<W: World> Shard<W> {
         }
     }
 
+    /// Not inlined: the loop around it, usually without a letter, is in each turn twice.
+    #[inline(never)]
     fn handle(&mut self, letter: Letter) {
         let now = self.carry().now();
         match letter {

@@ -103,6 +103,7 @@ impl<A: Handler> Handler for Option<A> {
         }
     }
 
+    #[inline]
     fn message(
         &mut self,
         state: &mut Self::State,

@@ -26,10 +26,17 @@ use crate::shard::carry::conn::{Sub, SubState};
 
 impl<W: World> Channels<W> {
     /// Delivers queued items, up to the turn's budget; the rest follows in the next turn.
+    #[inline]
     pub(in crate::shard) fn fan_out(&mut self) {
         if !self.early.is_empty() {
             self.early = HashMap::new();
         }
+        if self.local.queued_count() > 0 {
+            self.deliver_queued();
+        }
+    }
+
+    fn deliver_queued(&mut self) {
         let budget_max = self.carry.limits.deliveries_per_turn_max;
         let mut budget = budget_max;
         let mut is_alone = None;

@@ -71,7 +71,11 @@ impl<W: World> Clients<W> {
 
     /// Tells handlers which channels their connections could not enter: in the next turn, since a handler may try
     /// another one each time, without end.
+    #[inline]
     pub(in crate::shard) fn tell_refused_joins(&mut self) {
+        if self.refused_joins.is_empty() {
+            return;
+        }
         for (key, channel, denied) in std::mem::take(&mut self.refused_joins) {
             self.tell_trusted(key, &Reply::NotEntered { channel: &channel, denied: &denied });
         }
