@@ -41,8 +41,7 @@ fn development_conflict(effective: &Effective) -> Option<ConfigError> {
         Some(complaint) => ("listen", complaint),
         None => (effective.is_open_behind()?, OPEN_BEHIND_PROXIES.to_owned()),
     };
-    let (said, place) = (said(effective, key), effective.place(key).clone());
-    Some(ConfigError { key: key.to_owned(), said, complaint, place })
+    Some(error_at(effective, key, complaint))
 }
 
 /// Rules between two flat keys.
@@ -180,14 +179,20 @@ impl Effective {
 
 fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> ConfigError {
     let place = effective.place(other);
-    let complaint = format!("expected {relation} {other}, which is {} ({place})", said(effective, other));
-    error_at(effective, key, complaint)
+    let (other, said) = as_written(effective, other);
+    error_at(effective, key, format!("expected {relation} {other}, which is {said} ({place})"))
 }
 
 /// An error about the value of a key, at the place of the value.
 fn error_at(effective: &Effective, key: &str, complaint: String) -> ConfigError {
     let place = effective.place(key).clone();
-    ConfigError { key: key.to_owned(), said: said(effective, key), complaint, place }
+    let (key, said) = as_written(effective, key);
+    ConfigError { key, said, complaint, place }
+}
+
+/// A key and its value under the name that was typed.
+fn as_written(effective: &Effective, key: &str) -> (String, String) {
+    effective.written(key).cloned().unwrap_or_else(|| (key.to_owned(), said(effective, key)))
 }
 
 fn said(effective: &Effective, name: &str) -> String {

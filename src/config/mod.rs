@@ -14,7 +14,7 @@
 //! * Input: `args`; `file` (TOML, JSON, YAML), `variables`, `flags`; `said` and `lists` give all of them the form of a
 //!   file, `value` remembers the place of each value; `error` reports it.
 //! * Keys: `keys` (flat), `sections` (Centrifugo's), `names` (paths of all), `slot` (values), `older` and `convert`
-//!   (names of earlier versions of Centrifugo).
+//!   (names of earlier versions of Centrifugo), `leftovers` (their variables).
 //! * Result: `resolve`, `conflicts` (rules for two keys), `engine` (for shards and requests), `listeners`, `client`,
 //!   `client_names`, `tls`, `development`, `reload`, `show`.
 
@@ -31,6 +31,7 @@ mod file;
 #[cfg(feature = "cli")]
 mod flags;
 mod keys;
+mod leftovers;
 mod listeners;
 mod lists;
 pub mod memory;

@@ -6,12 +6,13 @@ use super::conflicts::{concerns, conflicts};
 use super::development::open_beyond_loopback;
 use super::error::CA_VARIABLE;
 use super::file::{self, Layer};
+use super::leftovers::{self, Leftover};
 use super::said::{self, Said, Source};
 use super::sections::{self, Target};
 use super::slot::{HIDDEN, PLACEHOLDER, Raw, WEAK_SECRET};
 use super::value::Table;
 use super::variables::{self, Variables};
-use super::{Config, ConfigError, ConfigWarning, Place, Sections, Timeouts, listeners, lists};
+use super::{Config, ConfigError, ConfigWarning, Limits, Place, Sections, Timeouts, listeners, lists};
 use crate::outside::options::NamedVariables;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Effective {
     pub(super) is_development: bool,
     /// Sources of the typed keys.
     places: BTreeMap<String, Place>,
+    /// Flat keys that were typed under another name: that name, and the value as typed.
+    written: BTreeMap<String, (String, String)>,
     /// Warnings about values without effect.
     pub(super) warnings: Vec<ConfigWarning>,
     /// The file, if it exists and is empty.
@@ -54,8 +57,17 @@ impl Effective {
         self.places.get(name).unwrap_or(&Place::Default)
     }
 
+    /// The name under which a key was typed, and its value as typed, if that is another name.
+    pub(super) fn written(&self, name: &str) -> Option<&(String, String)> {
+        self.written.get(name)
+    }
+
     /// Copies the source of `name` from `other`, since its value was copied.
     pub(super) fn keep_place(&mut self, name: &str, other: &Self) {
+        match other.written.get(name) {
+            Some(written) => self.written.insert(name.to_owned(), written.clone()),
+            None => self.written.remove(name),
+        };
         match other.places.get(name) {
             Some(place) => self.places.insert(name.to_owned(), place.clone()),
             None => self.places.remove(name),
@@ -109,25 +121,16 @@ fn examine_sources(sources: Sources, args: &Args, variables: &Variables) -> (Eff
     let Sources { mut sources, file, left, mut warnings } = sources;
     let mut errors: Vec<ConfigError> =
         sources.iter_mut().flat_map(|source| source.errors.drain(..)).collect();
+    let tables: Vec<&Table> = sources.iter().map(|source| &source.table).collect();
     for said in left {
-        let unknown = said::unknown(&said);
-        match (said::outdated(&said), &said.place) {
-            (Some(outdated), Place::Flag(_)) => errors.push(outdated),
-            // Like Centrifugo: other programs may have such variables. Older variables about permissions are errors.
-            (outdated, Place::Variable(name)) if name.starts_with(variables::CENTRIFUGO) => match outdated {
-                Some(outdated) => errors.push(outdated),
-                None => {
-                    let (what, hint) = unknown.complaint.split_once("; ").unwrap_or((&unknown.complaint, ""));
-                    let text = format!("is an {what}, ignored; {hint}");
-                    warnings.push(ConfigWarning { key: said.path, text, place: said.place });
-                }
-            },
-            (_, Place::Default | Place::File { .. } | Place::Variable(_) | Place::Flag(_)) => {
-                errors.push(unknown);
-            }
+        match leftovers::judge(&said, &tables) {
+            Some(Leftover::Refused(error)) if is_of_centrifugo(&said.place) => errors.push(error),
+            Some(Leftover::Warned(warning)) if is_of_centrifugo(&said.place) => warnings.push(warning),
+            // Like Centrifugo: other programs may have such variables.
+            None if is_variable(&said.place, variables::CENTRIFUGO) => warnings.push(passed_over(said)),
+            None | Some(Leftover::Refused(_) | Leftover::Warned(_)) => errors.push(said::unknown(&said)),
         }
     }
-    let tables: Vec<&Table> = sources.iter().map(|source| &source.table).collect();
     let mut layers = Vec::new();
     for (at, table) in tables.iter().enumerate() {
         let (layer, wrong) = file::walk(table, &tables[at + 1..]);
@@ -158,6 +161,22 @@ fn examine_sources(sources: Sources, args: &Args, variables: &Variables) -> (Eff
     // In the order of the file, then those of variables and flags.
     errors.sort_by_key(ConfigError::line);
     (effective, errors)
+}
+
+fn is_variable(place: &Place, prefix: &str) -> bool {
+    matches!(place, Place::Variable(name) if name.starts_with(prefix))
+}
+
+/// Whether Centrifugo could have such a value: a variable with its prefix, or a flag.
+fn is_of_centrifugo(place: &Place) -> bool {
+    is_variable(place, variables::CENTRIFUGO) || matches!(place, Place::Flag(_))
+}
+
+/// The warning about an unknown variable.
+fn passed_over(said: Said) -> ConfigWarning {
+    let unknown = said::unknown(&said).complaint;
+    let (what, hint) = unknown.split_once("; ").unwrap_or((&unknown, ""));
+    ConfigWarning { key: said.path, text: format!("is an {what}, ignored; {hint}"), place: said.place }
 }
 
 /// Turns errors about unknown keys into warnings where configured; returns whether there are any. An unknown key may
@@ -263,6 +282,7 @@ fn overlay(
         sections: Sections::default(),
         is_development: !is_configured,
         places: BTreeMap::new(),
+        written: BTreeMap::new(),
         warnings: layers.iter().flat_map(|layer| layer.warnings.iter().cloned()).collect(),
         emptied: None,
         has_file: false,
@@ -278,6 +298,9 @@ fn overlay(
     let is_open_to_all = around.args.is_program && !effective.is_development;
     for settled in listeners::settle(&mut effective.config, layers, is_open_to_all, errors) {
         effective.places.insert(settled.flat.to_owned(), settled.by.place.clone());
+        if settled.by.name != settled.flat {
+            effective.written.insert(settled.flat.to_owned(), (settled.by.name.clone(), settled.by.said()));
+        }
     }
     effective.config.control_may_move = around.args.is_program && !effective.is_typed("control");
     if effective.is_development {
@@ -300,7 +323,14 @@ fn overlay(
         effective.sections.keep_inside();
     }
     effective.sections.settle(&mut effective.config);
-    let told = sections::idle(&effective.sections).into_iter().chain(sections::risky(&effective.sections));
+    // Connections of Unix sockets come from proxies that are trusted.
+    let is_behind_proxies =
+        effective.config.trusts_proxies() || effective.config.listen.iter().all(|l| l.address().is_none());
+    let told = sections::idle(&effective.sections)
+        .into_iter()
+        .chain(sections::risky(&effective.sections))
+        .chain(sections::unmatched(&effective.sections))
+        .chain(sections::of_peers(&effective.sections).filter(|_| !is_behind_proxies));
     let idle = told.map(|(key, text)| {
         let place = effective.place(&key).clone();
         ConfigWarning { key, text, place }
@@ -358,6 +388,11 @@ fn lay(
             }
             let name = place_name(typed);
             effective.places.insert(name.to_owned(), typed.place.clone());
+            if name == typed.name {
+                effective.written.remove(name);
+            } else {
+                effective.written.insert(name.to_owned(), (typed.name.clone(), typed.said.clone()));
+            }
             warn_of_weak(&mut effective.warnings, typed, name, &raw);
         } else {
             if let Some(unquoted) = raw.unquoted().filter(|_| typed.target.is_secret()) {
@@ -392,6 +427,25 @@ fn is_local(control: Option<SocketAddr>) -> bool {
     control.is_some_and(|address| is_loopback(address.ip()))
 }
 
+/// Centrifugo's bound for what waits for a client.
+const QUEUE: &str = "client.queue_max_size";
+
+/// Brings [`QUEUE`] within other limits, with a warning: Centrifugo has none of them.
+fn within(limits: &mut Limits, place: Place) -> Option<ConfigWarning> {
+    let (least, most) = (limits.message_bytes_max, limits.queued_bytes_max);
+    let text = match limits.outbox_bytes_max {
+        said if said < least => {
+            format!(
+                "is raised to {least} bytes, the largest message of a client (websocket.message_size_limit)"
+            )
+        }
+        said if said > most => format!("is lowered to {most} bytes, queued_bytes_max of all clients"),
+        _ => return None,
+    };
+    limits.outbox_bytes_max = limits.outbox_bytes_max.min(most).max(least);
+    Some(ConfigWarning { key: QUEUE.to_owned(), text, place })
+}
+
 /// Sets defaults that depend on another key, so that raising one limit does not need three flags.
 fn follow(effective: &mut Effective) {
     let typed = |name| effective.is_typed(name);
@@ -407,6 +461,10 @@ fn follow(effective: &mut Effective) {
     }
     if !frame {
         limits.frame_bytes_max = limits.message_bytes_max;
+    }
+    if outbox && effective.written.get("outbox_bytes_max").is_some_and(|(name, _)| name == QUEUE) {
+        let place = effective.places.get("outbox_bytes_max").cloned().unwrap_or(Place::Default);
+        effective.warnings.extend(within(limits, place));
     }
     if !outbox {
         limits.outbox_bytes_max = limits.outbox_bytes_max.max(2 * limits.message_bytes_max);

@@ -6,7 +6,7 @@ use super::names::{ValueKind, names};
 use super::sections::{Alias, Sections, Target};
 use super::slot::HIDDEN;
 use super::value::{Table, Value};
-use super::{Config, Place, lists, older};
+use super::{Config, Place, lists};
 
 /// A value from a variable or a flag.
 #[derive(Clone)]
@@ -125,27 +125,6 @@ fn wrong(said: &Said, complaint: &str) -> ConfigError {
         complaint: complaint.to_owned(),
         place: said.place.clone(),
     }
-}
-
-/// The error for a variable or a flag that only Centrifugo 5 or older had.
-pub(super) fn outdated(said: &Said) -> Option<ConfigError> {
-    let name = match &said.place {
-        Place::Variable(name) => name.split_once('_')?.1.to_ascii_lowercase(),
-        Place::Flag(_) if older::is_flag(&said.path) => said.path.clone(),
-        Place::Default | Place::File { .. } | Place::Flag(_) => return None,
-    };
-    let instead = match (older::path_today(&name)?, &said.place) {
-        (path, _) if path.is_empty() => match older::today(&name) {
-            Some(older::Today::Gone(why)) => format!("it has no counterpart: {why}"),
-            _ => "there is nothing in its place".to_owned(),
-        },
-        (path, Place::Variable(name)) => {
-            let (prefix, _) = name.split_once('_')?;
-            format!("today it is {prefix}_{}", super::names::variable(&path))
-        }
-        (path, _) => format!("today it is --{path}"),
-    };
-    Some(wrong(said, &format!("is of Centrifugo 5 or older; {instead}")))
 }
 
 /// The error for an unknown name. It does not show the value: that may be a secret under a misspelt name.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use throng::parts::config::Variables;
-use throng::parts::config::convert::{Converted, Secrets, convert_file, convert_variables};
+use throng::parts::config::convert::{Converted, Secrets, Version, convert_file, convert_variables};
 use throng::parts::control::console;
 
 use super::yaml;
@@ -42,13 +42,13 @@ impl Form {
 }
 
 /// Converts a file, or without one the variables of the environment, to a file or to standard output.
-pub(crate) fn run(input: Option<&Path>, output: Option<&Path>, form: Form) -> ExitCode {
+pub(crate) fn run(input: Option<&Path>, output: Option<&Path>, form: Form, version: Version) -> ExitCode {
     let converted = match input {
-        Some(path) => match convert_file(path) {
+        Some(path) => match convert_file(path, version) {
             Ok(converted) => converted,
             Err(error) => return refused(&format!("throng: {error}")),
         },
-        None if form == Form::Variables => match convert_variables(&Variables::of_process()) {
+        None if form == Form::Variables => match convert_variables(&Variables::of_process(), version) {
             Some(converted) => converted,
             None => {
                 let none = "throng: the environment has no variable of Centrifugo 3 to 5: there is nothing to convert";

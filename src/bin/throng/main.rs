@@ -20,6 +20,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use throng::parts::config::convert::Version;
 use throng::parts::config::{self, ConfigError, Effective, Variables};
 use throng::parts::control::{announce, console, logs, notify};
 use throng::parts::server::Server;
@@ -79,6 +80,9 @@ struct ConfigArgs {
     /// Convert a file of Centrifugo 3, 4 or 5 to the present form, in TOML or with --json in JSON
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["check", "show_secrets"])]
     convert: Option<Option<PathBuf>>,
+    /// With --convert: the version of Centrifugo that read it. Clients of version 3 could do what was not forbidden: 3 writes that out
+    #[arg(long, value_name = "VERSION", requires = "convert", value_parser = ["3", "4", "5"])]
+    from: Option<String>,
     /// Write an initial configuration with new secrets to this new file: JSON or YAML if its name ends so, else TOML
     #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "json", "show_secrets", "convert"])]
     new: Option<PathBuf>,
@@ -96,6 +100,11 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// The version of Centrifugo that read what is converted.
+    fn version(&self) -> Version {
+        if self.from.as_deref() == Some("3") { Version::Three } else { Version::Later }
+    }
+
     /// The form of a conversion's output.
     fn form(&self) -> convert::Form {
         match (self.env, self.json) {
@@ -142,7 +151,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Config(ConfigArgs { flags: true, .. }) => print(&config::listed_flags(), "the flags"),
         Command::Config(args) if args.convert.is_some() => {
             let input = args.convert.as_ref().and_then(Option::as_deref);
-            convert::run(input, args.output.as_deref(), args.form())
+            convert::run(input, args.output.as_deref(), args.form(), args.version())
         }
         Command::Config(ConfigArgs { new: Some(path), .. }) => beginning::write_new(&path),
         Command::Config(ConfigArgs { defaults: true, json, output, .. }) => {

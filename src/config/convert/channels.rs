@@ -1,41 +1,34 @@
 //! Options of channels: renamed ones, and the defaults of version 3, whose permissions must be given explicitly
 //! today.
 
-use super::super::older::names::{KEPT, OPPOSITES, OPTIONS, option_today, second};
+use super::super::Place;
+use super::super::older::names::{OPPOSITES, OPTIONS, option_today, second};
 use super::super::value::{Table, Value};
-use super::lists::{LATER, OF_VERSION_3};
+use super::lists::OF_VERSION_3;
 use super::tree::{Branch, Tree, is_true};
 use super::{Converted, values};
 
-/// Whether keys of version 3, and none of later versions, set the permissions of clients in channels.
-pub(super) fn is_of_version_3(table: &Table) -> bool {
-    let mut names: Vec<&str> = table.0.iter().map(|entry| entry.name.as_str()).collect();
-    if let Some(Value::List(items)) = table.find("namespaces") {
-        for item in items {
-            if let Value::Table(inner) = item {
-                names.extend(inner.0.iter().map(|entry| entry.name.as_str()));
-            }
-        }
-    }
-    let is_later = |name: &&str| {
-        let may = name.starts_with("allow_") || name.starts_with("force_");
-        may && KEPT.contains(name) || LATER.contains(name)
-    };
-    let is_of_3 = |name: &&str| OF_VERSION_3.contains(name) || *name == "client_anonymous";
-    !names.iter().any(is_later) && names.iter().any(is_of_3)
+/// The remark on a key that later versions ignored; `today` is its present name.
+pub(super) fn left_out(name: &str, today: &str) -> String {
+    format!(
+        "{name} is a key of Centrifugo 3, which later versions ignored: it is left out; today it is {today}; \
+         --from 3 converts it"
+    )
 }
 
 pub(super) fn convert(converted: &mut Converted, table: &Table, is_of_3: bool) {
+    let is_file = !table.0.iter().any(|entry| matches!(entry.place, Place::Variable(_)));
+    let (what, verb) = if is_file { ("file", "is") } else { ("variables", "are") };
     if is_of_3 {
-        converted.remarks.push(
-            "The file is of Centrifugo 3, where clients could do what is not forbidden: what they may do is written out as allow_…"
-                .to_owned(),
+        let text = format!(
+            "The {what} {verb} of Centrifugo 3, where clients could do what is not forbidden: what they may do is written out as allow_…"
         );
+        converted.remarks.push(text);
     } else if !table.0.iter().any(|entry| entry.name.starts_with("allow_")) {
-        converted.remarks.push(
-            "If this was a file of Centrifugo 3, every client could subscribe to any channel: channel.without_namespace.allow_subscribe_for_client = true says so today"
-                .to_owned(),
-        );
+        let text = if is_file { "this was a file" } else { "these were variables" };
+        converted.remarks.push(format!(
+            "If {text} of Centrifugo 3, every client could subscribe to any channel: --from 3 writes out what clients could do"
+        ));
     }
     let (options, remarks) = options(table, "", is_of_3);
     for node in options.0 {
@@ -106,9 +99,7 @@ fn options(table: &Table, namespace: &str, is_of_3: bool) -> (Tree, Vec<String>)
         if OF_VERSION_3.contains(&name) {
             if !is_of_3 && !entry.value.is_off() {
                 let today = second(OPTIONS, name).or_else(|| second(OPPOSITES, name)).unwrap_or_default();
-                remarks.push(format!(
-                    "{name} is a key of Centrifugo 3, which later versions ignored: it is left out; today it is {today}"
-                ));
+                remarks.push(left_out(name, today));
             }
             continue;
         }

@@ -9,7 +9,7 @@ use super::{Converted, values};
 pub(super) fn convert(converted: &mut Converted, table: &Table) {
     let is_by_name = table.find("granular_proxy_mode").is_some_and(is_true);
     for hook in HOOKS {
-        if converted.tree.get(&format!("{hook}.endpoint")).is_none() {
+        if !converted.tree.has(&format!("{hook}.endpoint")) {
             continue;
         }
         for (old, new) in OF_EACH_HOOK {
@@ -18,7 +18,7 @@ pub(super) fn convert(converted: &mut Converted, table: &Table) {
             }
         }
     }
-    let asked = HOOKS.iter().any(|hook| converted.tree.get(&format!("{hook}.endpoint")).is_some());
+    let asked = HOOKS.iter().any(|hook| converted.tree.has(&format!("{hook}.endpoint")));
     let idle = OF_EACH_HOOK.iter().filter(|(old, _)| table.find(old).is_some_and(|value| !value.is_off()));
     if !asked && !is_by_name {
         converted.remarks.extend(idle.map(|(old, _)| format!("{old} is left out: there is no hook")));

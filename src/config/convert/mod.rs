@@ -1,9 +1,10 @@
 //! Converts files and variables of Centrifugo 3 to 5 to the current form.
 //!
 //! Invariant: nothing is lost. Each key becomes a current key, or a remark says why it has no counterpart. Clients
-//! get no permission that they did not have: version 3 gave permissions by default that must be given explicitly
-//! today, so its defaults are written out, but only where its own keys show that a file is of that version. Left out:
-//! checks of values, which happen at start. The values of unknown keys do not appear in messages.
+//! get no permission that they did not have: versions 4 and 5 ignored keys of version 3, and no key shows which version
+//! read them, so these keys are left out with remarks. Version 3 gave permissions by default that must be given
+//! explicitly today: its keys and defaults are written out only for a user who says that it was that version. Left
+//! out: checks of values, which happen at start. The values of unknown keys do not appear in messages.
 
 mod channels;
 mod hooks;
@@ -20,7 +21,7 @@ use super::resolve::examine_table;
 use super::sections::Unsupported;
 use super::value::{Entry, Table, Value};
 use super::{ConfigError, Key, Place, error, sections};
-use lists::HOOKS;
+use lists::{HOOKS, OF_VERSION_3_AT_TOP};
 use std::path::Path;
 use tree::{Branch, Tree};
 
@@ -35,6 +36,16 @@ pub struct Converted {
     remarks: Vec<String>,
     /// Variables that are in the current form already.
     kept: Vec<(String, String)>,
+}
+
+/// The version of Centrifugo that read the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// Version 3, where clients could do what was not forbidden.
+    Three,
+    /// Version 4 or 5, or unknown.
+    #[default]
+    Later,
 }
 
 /// Whether the key shows that the file is of an older version.
@@ -53,20 +64,20 @@ fn is_moved(entry: &Entry) -> bool {
 ///
 /// # Errors
 /// When the file cannot be read, or has no key of an older version.
-pub fn convert_file(path: &Path) -> Result<Converted, ConfigError> {
+pub fn convert_file(path: &Path, version: Version) -> Result<Converted, ConfigError> {
     let table = file::read(path)?;
     if !table.0.iter().any(is_old) {
         let place = Place::File { path: path.to_owned(), line: 0 };
         let complaint = "has no key of Centrifugo 3 to 5: there is nothing to convert".to_owned();
         return Err(ConfigError { key: String::new(), said: String::new(), complaint, place });
     }
-    Ok(convert(&table, Vec::new()))
+    Ok(convert(&table, Vec::new(), version))
 }
 
 /// Converts a table; `kept` are variables in the current form, which belong to the same configuration.
-fn convert(table: &Table, kept: Vec<(String, String)>) -> Converted {
+fn convert(table: &Table, kept: Vec<(String, String)>, version: Version) -> Converted {
     let mut converted = Converted { kept, ..Converted::default() };
-    let is_of_3 = channels::is_of_version_3(table);
+    let is_of_3 = version == Version::Three;
     // Current keys come first: they have precedence over older ones.
     let (old, kept): (Vec<_>, Vec<_>) = table.0.iter().partition(|entry| is_moved(entry));
     kept.into_iter().for_each(|entry| converted.keep(entry));
@@ -98,6 +109,12 @@ impl Converted {
     /// Converts a single key of an older version.
     fn top(&mut self, entry: &Entry, is_of_3: bool) {
         let name = entry.name.as_str();
+        if OF_VERSION_3_AT_TOP.contains(&name) && !is_of_3 {
+            if !entry.value.is_off() {
+                self.remarks.push(channels::left_out(name, second(MOVED, name).unwrap_or_default()));
+            }
+            return;
+        }
         let handled_elsewhere = ["namespaces", "rpc_namespaces"].contains(&name)
             || second(OF_EACH_HOOK, name).is_some()
             || second(NAMED, name).is_some()
@@ -148,13 +165,12 @@ impl Converted {
     /// Enables features that were enabled by any of their options.
     fn switches(&mut self) {
         for hook in HOOKS.iter().filter(|hook| hook.starts_with("client.")) {
-            if self.tree.get(&format!("{hook}.endpoint")).is_some() {
+            if self.tree.has(&format!("{hook}.endpoint")) {
                 self.tree.set(&format!("{hook}.enabled"), Value::Switch(true));
             }
         }
         let calls = "rpc.without_namespace.proxy_enabled";
-        let is_named = self.tree.get("rpc.without_namespace.proxy_name").is_some();
-        if is_named || self.tree.get("rpc.proxy.endpoint").is_some() {
+        if self.tree.has("rpc.without_namespace.proxy_name") || self.tree.has("rpc.proxy.endpoint") {
             self.tree.set(calls, Value::Switch(true));
         }
     }

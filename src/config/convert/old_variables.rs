@@ -2,11 +2,14 @@
 
 use super::super::Place;
 use super::super::file;
-use super::super::older::names::{self, GONE, KEPT, MOVED, NAMED, OF_EACH_HOOK, OPPOSITES, OPTIONS};
+use super::super::older::{
+    self,
+    names::{self, MOVED},
+};
 use super::super::sections::{Taken, UNSUPPORTED};
 use super::super::value::{Entry, Table, Value};
 use super::super::variables::{Variables, is_for_others};
-use super::{Converted, convert};
+use super::{Converted, Version, convert};
 
 /// The prefix of all of them.
 pub(super) const PREFIX: &str = "CENTRIFUGO_";
@@ -15,12 +18,10 @@ const LISTS: [&str; 4] = ["namespaces", "rpc_namespaces", "proxies", "consumers"
 
 /// Converts the variables of an older version; current ones stay as they are. `None` if there is none of an older
 /// version.
-pub fn convert_variables(variables: &Variables) -> Option<Converted> {
+pub fn convert_variables(variables: &Variables, version: Version) -> Option<Converted> {
     let mut table = Table::default();
     let (mut kept, mut unknown) = (Vec::new(), Vec::new());
-    let pairs = [MOVED, OF_EACH_HOOK, NAMED, GONE, OPTIONS, OPPOSITES].concat();
-    let names = pairs.iter().map(|(name, _)| *name).chain(KEPT.iter().copied()).chain(LISTS);
-    let names: Vec<_> = names.collect();
+    let names: Vec<_> = older::all().chain(LISTS).collect();
     for (variable, value) in variables.texts(PREFIX) {
         let flat = variable[PREFIX.len()..].to_ascii_lowercase();
         let is_ours = !is_for_others(&variable[PREFIX.len()..], &value);
@@ -39,7 +40,7 @@ pub fn convert_variables(variables: &Variables) -> Option<Converted> {
     if table.0.is_empty() {
         return None;
     }
-    let mut converted = convert(&table, kept);
+    let mut converted = convert(&table, kept, version);
     let remark = |name: String| format!("{name} is no variable of any version: it is left out");
     converted.remarks.extend(unknown.into_iter().map(remark));
     Some(converted)

@@ -6,10 +6,14 @@ use crate::config::sections::class_of;
 use crate::config::{Args, Variables, resolve};
 
 fn converted(text: &str) -> Converted {
+    converted_from(Version::Later, text)
+}
+
+fn converted_from(version: Version, text: &str) -> Converted {
     let path =
         folder().join(format!("old-{}.json", std::thread::current().name().unwrap().replace("::", "-")));
     std::fs::write(&path, text).unwrap();
-    let converted = convert_file(&path);
+    let converted = convert_file(&path, version);
     std::fs::remove_file(&path).unwrap();
     converted.unwrap_or_else(|error| panic!("{error}"))
 }
@@ -29,7 +33,11 @@ fn resolved(ending: &str, text: &str) -> crate::config::Effective {
 }
 
 fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(&converted(text).json(Secrets::Shown)).unwrap()
+    json_of(&converted(text))
+}
+
+fn json_of(converted: &Converted) -> serde_json::Value {
+    serde_json::from_str(&converted.json(Secrets::Shown)).unwrap()
 }
 
 #[test]
@@ -152,7 +160,8 @@ fn what_version_3_allowed_is_written_out() {
             {"name": "asked", "proxy_subscribe": true, "history_size": 5, "history_ttl": "1m",
              "history_disable_for_client": true}
         ]}"#;
-    let today = json(text);
+    let converted = converted_from(Version::Three, text);
+    let today = json_of(&converted);
     assert_eq!(today.pointer("/channel/history_meta_ttl"), Some(&"48h".into()));
     let options = |pointer: &str| {
         let table = today.pointer(pointer).unwrap().as_object().unwrap();
@@ -177,8 +186,62 @@ fn what_version_3_allowed_is_written_out() {
         options("/channel/namespaces/2"),
         "allow_user_limited_channels=true history_size=5 history_ttl=\"1m\" name=\"asked\" subscribe_proxy_enabled=true"
     );
-    let remarks = converted(text).remarks();
+    let remarks = converted.remarks();
     assert!(remarks[0].starts_with("The file is of Centrifugo 3, where clients could do"), "{remarks:?}");
+}
+
+/// A file that only version 3 would have read in full may have been read by version 5, with whatever it ignored.
+#[test]
+fn what_version_5_ignored_opens_nothing() {
+    let text = r#"{"secret": "hush", "client_anonymous": true, "publish": true, "anonymous": true, "presence": true,
+        "namespaces": [{"name": "chat", "publish": true, "history_recover": true, "join_leave": true,
+                        "history_size": 5, "history_ttl": "60s"}]}"#;
+    let converted = converted(text);
+    assert_eq!(
+        json_of(&converted),
+        serde_json::json!({"channel": {
+            "without_namespace": {"presence": true},
+            "namespaces": [{"name": "chat", "join_leave": true, "history_size": 5, "history_ttl": "60s"}],
+        }})
+    );
+    let toml = converted.toml(Secrets::Shown);
+    for name in ["secret", "client_anonymous", "publish", "anonymous", "history_recover"] {
+        assert!(
+            toml.contains(&format!("# {name} is a key of Centrifugo 3, which later versions ignored")),
+            "{toml}"
+        );
+    }
+    assert!(toml.contains("--from 3 writes out what clients could do") && !toml.contains("hush"), "{toml}");
+    let set =
+        [("CENTRIFUGO_SECRET", "hush"), ("CENTRIFUGO_ANONYMOUS", "true"), ("CENTRIFUGO_PRESENCE", "true")];
+    let of_variables = |version| convert_variables(&set.into_iter().collect(), version).unwrap();
+    let text = of_variables(Version::Later).env(Secrets::Shown);
+    assert!(text.contains("# If these were variables of Centrifugo 3, ") && !text.contains("hush"), "{text}");
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines, ["CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_PRESENCE=true"]);
+    let text = of_variables(Version::Three).env(Secrets::Shown);
+    assert!(text.contains("# The variables are of Centrifugo 3, "), "{text}");
+    assert!(
+        text.contains("CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_ALLOW_SUBSCRIBE_FOR_ANONYMOUS=true"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_empty_endpoint_is_no_hook() {
+    let text = r#"{"proxy_connect_endpoint": "", "proxy_refresh_endpoint": "", "proxy_rpc_endpoint": "",
+        "rpc_proxy_name": "", "proxy_http_headers": ["Cookie"], "token_hmac_secret_key": "a secret"}"#;
+    let converted = converted(text);
+    let today = json_of(&converted);
+    for pointer in
+        ["/client/proxy/connect/enabled", "/client/proxy/refresh/enabled", "/rpc/without_namespace"]
+    {
+        assert_eq!(today.pointer(pointer), None, "{pointer}: {today:#}");
+    }
+    let config = resolved("toml", &converted.toml(Secrets::Shown)).config;
+    assert!(
+        config.outside.connect.is_none() && config.outside.refresh.is_none() && config.outside.rpc.is_none()
+    );
 }
 
 /// Later versions ignored keys of version 3: these must not give permissions.
@@ -293,7 +356,7 @@ fn what_the_result_would_be_refused_for_is_said() {
 #[test]
 fn an_environment_without_older_variables_has_nothing_to_convert() {
     for set in [vec![], vec![("PATH", "/bin")], vec![("CENTRIFUGO_HTTP_API_KEY", "key")]] {
-        assert!(convert_variables(&set.into_iter().collect()).is_none());
+        assert!(convert_variables(&set.into_iter().collect(), Version::Later).is_none());
     }
 }
 
@@ -314,7 +377,7 @@ fn variables_become_those_of_today() {
         ("CENTRIFUGO_ZEBRA", "hush"),
         ("PATH", "/bin"),
     ];
-    let converted = convert_variables(&set.into_iter().collect()).unwrap();
+    let converted = convert_variables(&set.into_iter().collect(), Version::Later).unwrap();
     let text = converted.env(Secrets::Shown);
     let lines: std::collections::BTreeSet<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let wanted = [
@@ -345,7 +408,7 @@ fn what_is_of_today_stays_and_counts() {
     );
     let path = folder().join("today-of-the-conversion.toml");
     std::fs::write(&path, "[client]\ninsecure = true\n").unwrap();
-    let said = convert_file(&path).unwrap_err().to_string();
+    let said = convert_file(&path, Version::Later).unwrap_err().to_string();
     std::fs::remove_file(&path).unwrap();
     assert!(said.ends_with("has no key of Centrifugo 3 to 5: there is nothing to convert"), "{said}");
 }

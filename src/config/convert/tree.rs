@@ -36,6 +36,11 @@ impl Tree {
         }
     }
 
+    /// Whether there is a value that is not empty: an empty endpoint meant no hook.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.get(path).is_some_and(|branch| !matches!(branch, Branch::Leaf(value) if value.is_off()))
+    }
+
     /// Whether a switch is on, even if written as text.
     pub(super) fn is_on(&self, path: &str) -> bool {
         matches!(self.get(path), Some(Branch::Leaf(value)) if is_true(value))

@@ -1,8 +1,13 @@
 //! Finds the configuration file of the working directory, which Centrifugo reads when no file is named.
 //!
 //! Invariant: a file that someone else left there neither opens nor changes the server. A file is used only if it is
-//! for this server; one that others may write, or that belongs to another user, is refused. Centrifugo reads
-//! `config.json` only; here the other three formats follow, in this order.
+//! for this server. One of another user is refused in a folder where all users may create files, such as /tmp: there
+//! it may be anybody's, and with a log file or a pid file of its choice the server would write where only its own user
+//! may. In any other folder the file was put there by the folder's owner, or as root, and whoever starts the server
+//! chose the folder, as `--config` chooses a file: an owner or a mode that lets others change the file is a warning.
+//! Containers need that: a file mounted from a host keeps the user id and the mode that it has there, and so does
+//! Centrifugo's behaviour, which checks neither. Centrifugo reads `config.json` only; here the other three formats
+//! follow, in this order.
 
 use super::super::older;
 use super::super::value::Table;
@@ -18,7 +23,7 @@ const NAMES: [&str; 4] = ["config.json", "config.toml", "config.yaml", "config.y
 /// Sections that show that a file is for this server.
 const SECTIONS: [&str; 5] = ["client", "channel", "http_api", "http_server", "engine"];
 
-/// The write permission of others.
+/// The write permission of all users.
 const OTHERS_WRITE: u32 = 0o002;
 
 /// The result of the search.
@@ -35,8 +40,8 @@ pub(in super::super) struct Found {
 
 /// The kind of a file.
 enum Looked {
-    /// A file for this server.
-    Ours(Table),
+    /// A file for this server, and a warning if others may change it.
+    Ours(Table, Option<String>),
     /// A file without sections for this server, which Centrifugo would have read, or failed on.
     Alike,
     /// A file of another program.
@@ -54,11 +59,7 @@ pub(in super::super) fn find(folder: &Path) -> Found {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => continue,
             about => about.map_or(true, |about| about.is_file()),
         };
-        let pass = |why: &str| ConfigWarning {
-            key: String::new(),
-            text: format!("is ignored: {why}"),
-            place: Place::File { path: path.clone(), line: 0 },
-        };
+        let pass = |why: &str| told(&path, format!("is ignored: {why}"));
         if !is_file {
             found.is_closed = true;
             found.warnings.push(pass("it is not a regular file"));
@@ -74,7 +75,10 @@ pub(in super::super) fn find(folder: &Path) -> Found {
                 whole(&path, 0, format!("cannot be read: {why}"))
             });
             match file.and_then(|file| looked_at(&path, file)) {
-                Ok(Looked::Ours(table)) => found.read = Some((path, Ok(table))),
+                Ok(Looked::Ours(table, doubt)) => {
+                    found.warnings.extend(doubt.map(|text| told(&path, text)));
+                    found.read = Some((path, Ok(table)));
+                }
                 Ok(looked @ (Looked::Alike | Looked::Other)) => {
                     let is_alike = matches!(looked, Looked::Alike);
                     found.is_closed |= is_alike;
@@ -90,6 +94,11 @@ pub(in super::super) fn find(folder: &Path) -> Found {
         }
     }
     found
+}
+
+/// A warning about a file as a whole.
+fn told(path: &Path, text: String) -> ConfigWarning {
+    ConfigWarning { key: String::new(), text, place: Place::File { path: path.to_owned(), line: 0 } }
 }
 
 /// Determines the kind of an open file.
@@ -109,15 +118,22 @@ fn looked_at(path: &Path, file: File) -> Result<Looked, ConfigError> {
             || table.0.iter().any(|entry| older::is_of_any(&entry.name));
         return Ok(if is_alike { Looked::Alike } else { Looked::Other });
     }
-    if about.mode() & OTHERS_WRITE != 0 {
-        let complaint = "is writable by all users: chmod o-w, or name it by --config".to_owned();
-        return Err(whole(path, 0, complaint));
+    let is_of_others = about.uid() != 0 && about.uid() != sys::user_id();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_open = std::fs::metadata(folder).map_or(true, |folder| folder.mode() & OTHERS_WRITE != 0);
+    if is_of_others && is_open {
+        let complaint =
+            "belongs to another user, in a folder that all users may write: chown it, or name it by --config";
+        return Err(whole(path, 0, complaint.to_owned()));
     }
-    if about.uid() != 0 && about.uid() != sys::user_id() {
-        let complaint = "belongs to another user: chown it, or name it by --config".to_owned();
-        return Err(whole(path, 0, complaint));
-    }
-    Ok(Looked::Ours(table))
+    let doubt = match (about.mode() & OTHERS_WRITE != 0, is_of_others) {
+        (true, _) => Some("is writable by all users, so any of them can change the server: chmod o-w"),
+        (false, true) => {
+            Some("belongs to another user, who can change the server: chown it, or name it by --config")
+        }
+        (false, false) => None,
+    };
+    Ok(Looked::Ours(table, doubt.map(str::to_owned)))
 }
 
 /// Whether a key at the top shows that a file is for this server, or for an older Centrifugo, which leads to an error
@@ -176,6 +192,7 @@ mod tests {
         for (name, text) in [
             ("config.json", OURS),
             ("config.json", "{\"token_hmac_secret_key\": \"k\"}"),
+            ("config.json", "{\"Client\": {}, \"HTTP_API\": {\"key\": \"k\"}}"),
             ("config.toml", "[http_api]\n"),
             ("config.yaml", "engine: {}"),
             ("config.yml", "channel:"),
@@ -206,7 +223,6 @@ mod tests {
             ("{\"log\": {\"level\": \"info\"}, \"sse\": {\"enabled\": true}}", true),
             ("{\"log\": {}, \"compilerOptions\": {}}", true),
             ("[]", true),
-            ("{\"Client\":{\"token\":{\"hmac_secret_key\":\"s\"}},\"HTTP_API\":{\"key\":\"k\"}}", true),
             ("{\"CLIENT.Insecure\":false}", true),
             ("{\"token_hmac_secret_key\":\"s\",\"allowed_origins\":[\"*\"],}", true),
             ("{\"admin\":{\"enabled\":true},}", true),
@@ -242,22 +258,45 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_write_is_refused() {
+    fn a_file_that_others_may_change_is_told_and_one_that_anybody_may_have_left_is_refused() {
         let folder = std::env::temp_dir().join(format!("throng-find-{}-writable", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("config.json");
         fs::write(&path, OURS).unwrap();
-        for (mode, is_taken) in [(0o644, true), (0o664, true), (0o646, false)] {
-            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let (_, read) = find(&folder).read.unwrap();
-            assert_eq!(read.is_ok(), is_taken, "{mode:o}");
+        let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let told = || {
+            let Found { read, warnings, .. } = find(&folder);
+            let error = read.unwrap().1.err().map(|error| error.to_string()).unwrap_or_default();
+            let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+            (error, warnings.join("\n"))
+        };
+        set(&folder, 0o755);
+        for (mode, warning) in
+            [(0o644, ""), (0o664, ""), (0o646, "writable by all users"), (0o777, "writable by all users")]
+        {
+            set(&path, mode);
+            let (error, warnings) = told();
+            assert!(
+                error.is_empty() && warnings.is_empty() == warning.is_empty(),
+                "{mode:o}: {error} {warnings}"
+            );
+            assert!(warnings.contains(warning), "{mode:o}: {warnings}");
         }
-        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        set(&path, 0o644);
+        set(&folder, 0o777);
+        assert_eq!(told(), (String::new(), String::new()), "its own file");
         // Only root can change the owner of a file.
         if sys::is_root() {
             std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
-            let error = find(&folder).read.unwrap().1.unwrap_err().to_string();
-            assert!(error.ends_with("belongs to another user: chown it, or name it by --config"), "{error}");
+            for (mode, is_refused) in [(0o777, true), (0o1777, true), (0o775, false), (0o755, false)] {
+                set(&folder, mode);
+                let (error, warnings) = told();
+                let (wanted, other) = if is_refused { (&error, &warnings) } else { (&warnings, &error) };
+                assert!(
+                    wanted.contains("belongs to another user") && other.is_empty(),
+                    "{mode:o}: {error} {warnings}"
+                );
+            }
         }
         fs::remove_dir_all(&folder).unwrap();
     }

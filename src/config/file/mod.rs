@@ -6,6 +6,7 @@
 
 mod find;
 mod json;
+mod letters;
 mod listeners;
 mod suggest;
 mod toml;
@@ -16,14 +17,13 @@ use super::args::Typed;
 use super::sections::List;
 #[cfg(feature = "cli")]
 use super::sections::Unsupported;
-use super::value::Table;
+use super::value::{Table, Value};
 use super::{ConfigError, ConfigWarning, Place};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 pub(super) use find::find;
-pub(super) use json::value as json_value;
 pub(super) use listeners::{Halves, address, port};
 pub(super) use suggest::{meant, nearest, paths};
 pub(super) use walk::walk;
@@ -111,7 +111,15 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
         Format::Yaml => yaml::parse(text, &place),
         Format::Toml => toml::parse(text, &place),
     };
-    parsed.map_err(|(line, complaint)| whole(path, line, complaint))
+    let lowered = parsed.and_then(|mut table| letters::lower(&mut table).map(|()| table));
+    lowered.map_err(|(line, complaint)| whole(path, line, complaint))
+}
+
+/// Parses a value in JSON, of a variable or a flag, or the line and text of an error.
+pub(super) fn json_value(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Value, (usize, String)> {
+    let mut value = json::value(text, place)?;
+    letters::lower_in(&mut value)?;
+    Ok(value)
 }
 
 /// Whether this is the name of a section, or of a key at the top.
@@ -191,6 +199,9 @@ mod tests {
             r#"{"token_hmac_secret_key": "k", "port": 8000}"#,
             r#"{"port": 8000, "namespaces": []}"#,
             r#"{"api_key": "k"}"#,
+            r#"{"API_Key": "k"}"#,
+            r#"{"api_key": "k", "client": {}}"#,
+            r#"{"port": 8000, "http_api": {"key": "k"}}"#,
         ] {
             assert!(is_old(text), "{text}");
         }
@@ -199,7 +210,6 @@ mod tests {
             r#"{"engine": "x", "db": {}}"#,
             r#"{"admin": "x"}"#,
             r#"{"opentelemetry": "x"}"#,
-            r#"{"api_key": "k", "client": {}}"#,
         ] {
             assert!(!is_old(text), "{text}");
         }
@@ -213,6 +223,7 @@ mod tests {
         assert_eq!(
             errors("t.toml", text),
             [
+                "t.toml: this file has keys of Centrifugo 5 or older; `throng config --convert t.toml` writes it anew",
                 "t.toml:2: ping_interval is client.ping_interval today",
                 "t.toml:3: zebra = …: unknown key; `throng config` prints all of them",
                 "t.toml:4: limits = …: unknown section; `throng config` prints all of them",

@@ -16,11 +16,12 @@ pub(in super::super) fn walk(table: &Table, nearer: &[&Table]) -> (Layer, Vec<Co
         layer: Layer::default(),
         errors: Vec::new(),
         is_idle: false,
-        is_old: is_old(table),
+        age: age(table),
     };
     for entry in &table.0 {
-        let is_table = matches!(entry.value, Value::Table(_));
-        match older::at_top(&entry.name, is_table).filter(|_| matches!(entry.place, Place::File { .. })) {
+        match old(entry) {
+            // Programs write null for a missing value.
+            Some(_) if entry.value == Value::Null => {}
             Some(today) => walk.old(&today, entry),
             None => walk.entry(&entry.name, entry),
         }
@@ -33,11 +34,23 @@ pub(in super::super) fn walk(table: &Table, nearer: &[&Table]) -> (Layer, Vec<Co
     (walk.layer, walk.errors)
 }
 
-/// Whether a key at the top shows that the file is for an older version of Centrifugo, and no current section
-/// contradicts it.
-fn is_old(table: &Table) -> bool {
+/// The present equivalent of an entry at the top of a file, if that is of an older version. A section may have the
+/// name of an old switch, also while it is empty: `admin:` in YAML with all of its keys commented out.
+fn old(entry: &Entry) -> Option<Today> {
+    let is_section = matches!(entry.value, Value::Table(_) | Value::Null);
+    older::at_top(&entry.name, is_section).filter(|_| matches!(entry.place, Place::File { .. }))
+}
+
+/// What the names at the top of a file say about its version, for one line about the file as a whole.
+fn age(table: &Table) -> Option<&'static str> {
     let is_todays = |entry: &Entry| matches!(entry.value, Value::Table(_)) && older::is_section(&entry.name);
-    !table.0.iter().any(is_todays) && table.0.iter().any(|entry| older::is_telling(&entry.name))
+    let is_old = |entry: &Entry| entry.value != Value::Null && old(entry).is_some();
+    if table.0.iter().any(is_todays) {
+        table.0.iter().any(is_old).then_some("has keys of Centrifugo 5 or older")
+    } else {
+        let is_telling = |entry: &Entry| older::is_telling(&entry.name);
+        table.0.iter().any(is_telling).then_some("is written for Centrifugo 5 or older")
+    }
 }
 
 /// Whether an entry at the top is a flat key.
@@ -53,8 +66,8 @@ struct Walk<'a> {
     errors: Vec<ConfigError>,
     /// Whether this is in a disabled section, where unsupported keys have no effect.
     is_idle: bool,
-    /// Whether the file is for an older version of Centrifugo, and no error says so yet.
-    is_old: bool,
+    /// What an error is to say about the version of the file, while none has.
+    age: Option<&'static str>,
 }
 
 impl Walk<'_> {
@@ -70,6 +83,8 @@ impl Walk<'_> {
             self.list(list, entry);
         } else if self.is_table(path) {
             self.table(path, entry);
+        } else if is_comment(&entry.name) {
+            self.comment(path, entry);
         } else {
             let of_channels = path.strip_prefix("channel.without_namespace.").and_then(older::option_renamed);
             self.unknown(path, entry, of_channels.map(str::to_owned).or_else(|| suggest::meant(path)));
@@ -79,12 +94,10 @@ impl Walk<'_> {
     /// Handles a key of an older version; the error for the first one concerns the whole file.
     fn old(&mut self, today: &Today, entry: &Entry) {
         if let Place::File { path, .. } = &entry.place
-            && std::mem::take(&mut self.is_old)
+            && let Some(age) = self.age.take()
         {
-            let complaint = format!(
-                "this file is written for Centrifugo 5 or older; `throng config --convert {}` writes it anew",
-                path.display()
-            );
+            let complaint =
+                format!("this file {age}; `throng config --convert {}` writes it anew", path.display());
             let place = Place::File { path: path.clone(), line: 0 };
             self.errors.push(ConfigError { key: String::new(), said: String::new(), complaint, place });
         }
@@ -186,6 +199,8 @@ impl Walk<'_> {
             self.is_idle = was_idle;
         } else if list.has_table(name) && entry.value == Value::Null {
             // JSON generators write null for a missing value.
+        } else if is_comment(&entry.name) {
+            self.comment(&path, entry);
         } else {
             let of_old = older::option_renamed(&entry.name).map(str::to_owned);
             let near = || suggest::meant(&twin).and_then(|near| near.rsplit('.').next().map(str::to_owned));
@@ -194,7 +209,7 @@ impl Walk<'_> {
     }
 
     fn typed(&mut self, target: Target, path: &str, entry: &Entry) {
-        let raw = raw(entry);
+        let raw = if matches!(target, Target::Flat(_)) { raw(entry) } else { or_empty(&target, raw(entry)) };
         // JSON generators write null for a missing value; for flat keys, null means "off".
         let says_nothing = entry.value == Value::Null && !matches!(target, Target::Flat(_));
         if says_nothing || self.is_idle && !target.fits(&raw) {
@@ -221,11 +236,24 @@ impl Walk<'_> {
             *half = Some(Entry { name: alias.path.to_owned(), ..entry.clone() });
             return;
         }
+        if alias.unit == Unit::Level && is_unknown_word(&entry.value) {
+            let text = format!("is {}, which is no level: info is used", entry.value);
+            self.layer.warnings.push(ConfigWarning {
+                key: alias.path.to_owned(),
+                text,
+                place: entry.place.clone(),
+            });
+            return;
+        }
+        if alias.is_default(&entry.value) && entry.word().is_none() {
+            return;
+        }
         match alias.unit.convert(&entry.value) {
             Ok(Some(converted)) => {
                 // A text stays a word, for which more forms are allowed.
-                let raw = if converted == Raw::Value(entry.value.clone()) { raw(entry) } else { converted };
+                let is_same = converted == Raw::Value(entry.value.clone());
                 if let Some(target) = Target::find(alias.flat) {
+                    let raw = if is_same { or_empty(&target, raw(entry)) } else { converted };
                     let (said, place) = (entry.said(), entry.place.clone());
                     let name = alias.path.to_owned();
                     self.layer.typed.push(Typed { target, name, said, raw, place });
@@ -271,6 +299,12 @@ impl Walk<'_> {
             }
         };
         self.errors.push(ConfigError { key: path.to_owned(), said: String::new(), complaint, place });
+    }
+
+    fn comment(&mut self, path: &str, entry: &Entry) {
+        let text = "is ignored: it is no key, but a comment".to_owned();
+        let place = entry.place.clone();
+        self.layer.warnings.push(ConfigWarning { key: path.to_owned(), text, place });
     }
 
     fn unknown(&mut self, path: &str, entry: &Entry, near: Option<String>) {
@@ -336,6 +370,29 @@ fn decides(path: &str) -> bool {
     ];
     let is_whole_section = !path.contains('.') && SECTIONS.contains(&path);
     is_whole_section || path.split(['.', '_']).any(|word| WORDS.contains(&word))
+}
+
+/// Whether a log level is one word that neither server knows. Several are directives, which must be right.
+fn is_unknown_word(value: &Value) -> bool {
+    let is_word = |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let fits = |raw: &Raw| Target::find("log_level").is_some_and(|target| target.fits(raw));
+    value.text().is_some_and(is_word)
+        && Unit::Level.convert(value).ok().flatten().is_none_or(|raw| !fits(&raw))
+}
+
+/// Whether an entry is a comment in a format without comments, or of an editor: `_comment`, `$schema`, `//`. Nobody
+/// means a setting by such a name.
+fn is_comment(name: &str) -> bool {
+    name.starts_with(['_', '$', '#', '/']) || matches!(name, "comment" | "comments")
+}
+
+/// The value, or for an empty text that stands where a number or a switch belongs, what that means in Centrifugo: a
+/// template leaves it if a variable is not set.
+fn or_empty(target: &Target, raw: Raw) -> Raw {
+    let is_empty = raw == Raw::Value(Value::Text(String::new()));
+    let meant = [Value::Switch(false), Value::Integer(0)].map(Raw::Value);
+    let mut meant = meant.into_iter().filter(|_| is_empty && !target.takes_text());
+    meant.find(|meant| target.fits(meant)).unwrap_or(raw)
 }
 
 /// The value: a word if it came from a variable or a flag.

@@ -92,6 +92,12 @@ impl Names {
         self.kinds.get(path).copied()
     }
 
+    /// Centrifugo's default of one of its keys.
+    pub(super) fn default_of(&self, path: &str) -> Option<&'static str> {
+        let pairs = CENTRIFUGO.lines().filter_map(|line| line.split_once('='));
+        pairs.into_iter().find(|(known, _)| *known == path).map(|(_, default)| default)
+    }
+
     /// The path of a variable without its prefix. For `THRONG_` variables, flat keys have precedence; for
     /// Centrifugo's, its own keys.
     pub(super) fn path_of(&self, variable: &str, is_ours: bool) -> Option<&str> {

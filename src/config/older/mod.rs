@@ -13,7 +13,7 @@ use super::sections::Unsupported;
 pub(super) use flags::is_flag;
 #[cfg(feature = "cli")]
 pub(super) use flags::{SHORT, served};
-use names::{GONE, MOVED, NAMED, OF_EACH_HOOK, OPPOSITES, OPTIONS, option_today, second};
+use names::{GONE, KEPT, MOVED, NAMED, OF_EACH_HOOK, OPPOSITES, OPTIONS, option_today, second};
 
 /// The current equivalent of a key of an older version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +97,12 @@ pub(super) fn option_renamed(name: &str) -> Option<&'static str> {
 /// Whether a current section has this name.
 pub(super) fn is_section(name: &str) -> bool {
     MOVED.iter().any(|(_, path)| path.split('.').next() == Some(name)) || Unsupported::has_table(name)
+}
+
+/// All names in the lists: keys at the top, and channel options.
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    let pairs = [MOVED, OF_EACH_HOOK, NAMED, GONE, OPTIONS, OPPOSITES].into_iter().flatten();
+    pairs.map(|(name, _)| *name).chain(KEPT.iter().copied())
 }
 
 /// Whether Centrifugo has, or had in versions 3 to 5, a key at the top of a file with this name. It ignores case, and

@@ -22,7 +22,7 @@ pub enum Unit {
     Duration,
     /// A duration; negative values mean off.
     DurationOrOff,
-    /// A log level, with Centrifugo's word for none.
+    /// A log level, with words of Centrifugo and of other programs.
     Level,
     /// True for `off`; false has no effect.
     Disabled,
@@ -58,7 +58,23 @@ pub static ALIASES: &[Alias] = &[
     alias("channel.max_length", "channel_name_bytes_max", Unit::Same),
 ];
 
+/// Keys that cannot be 0, which Centrifugo takes for the default.
+const NEVER_ZERO: [&str; 6] = [
+    "websocket.message_size_limit",
+    "client.pong_timeout",
+    "client.stale_close_delay",
+    "client.queue_max_size",
+    "client.channel_limit",
+    "channel.max_length",
+];
+
 impl Alias {
+    /// Whether the value is one that stands for the default.
+    pub(in super::super) fn is_default(&self, value: &Value) -> bool {
+        let is_zero = || value.is_off() && value.switch() != Some(true);
+        NEVER_ZERO.contains(&self.path) && !matches!(value, Value::Switch(_) | Value::Table(_)) && is_zero()
+    }
+
     pub(in super::super) fn find(path: &str) -> Option<&'static Self> {
         ALIASES.iter().find(|alias| alias.path == path)
     }
@@ -78,20 +94,29 @@ impl Unit {
             Self::Duration => as_ms(),
             Self::DurationOrOff if is_negative(value) => Ok(Some(Raw::Value(Value::Integer(0)))),
             Self::DurationOrOff => as_ms(),
-            Self::Level if value.text() == Some("none") => {
-                Ok(Some(Raw::Value(Value::Text("off".to_owned()))))
+            Self::Level => {
+                let word = value.text().map(|word| level(word).unwrap_or(word));
+                Ok(Some(word.map_or(raw, |word| Raw::Value(Value::Text(word.to_owned())))))
             }
-            // The next level above error; nothing is between them here.
-            Self::Level if value.text() == Some("fatal") => {
-                Ok(Some(Raw::Value(Value::Text("error".to_owned()))))
-            }
-            Self::Level => Ok(Some(raw)),
+            Self::Disabled if value.text() == Some("") => Ok(None),
             Self::Disabled => match value.switch() {
                 Some(true) => Ok(Some(Raw::Value(Value::Text("off".to_owned())))),
                 Some(false) => Ok(None),
                 None => Err("expected true or false"),
             },
         }
+    }
+}
+
+/// The level for a word that has another one here. Centrifugo's are in any letters.
+fn level(word: &str) -> Option<&'static str> {
+    match word.to_ascii_lowercase().as_str() {
+        "none" | "disabled" => Some("off"),
+        "warning" => Some("warn"),
+        // The next level below; nothing is between them here.
+        "fatal" | "panic" => Some("error"),
+        "" => Some("info"),
+        _ => None,
     }
 }
 

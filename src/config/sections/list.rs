@@ -161,8 +161,8 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     }),
     key(
         "channel.history_meta_ttl",
-        "Time that a channel's stream position is kept after its last publication, unless its namespace sets it",
-        |s| Slot::Duration(&mut s.history_meta_ttl_ms, 1000..=100 * YEAR_MS),
+        "Time that a channel's stream position is kept after its last publication, unless its namespace sets it. 0s: 720h",
+        |s| Slot::Duration(&mut s.history_meta_ttl_ms, 0..=100 * YEAR_MS),
     ),
     key(
         "channel.takes_unknown_namespaces",

@@ -30,7 +30,7 @@ pub(super) use idle::idle;
 pub use list::SETTINGS;
 use lists::Named;
 pub use lists::{CallOptions, List};
-pub(super) use risky::risky;
+pub(super) use risky::{of_peers, risky, unmatched};
 pub(super) use rows::{Row, path_of};
 pub(super) use rules::{conflicts, outside_conflicts};
 pub use tables::{CALLS, CHANNEL, HOOK, TABLES, TOKEN};
@@ -209,15 +209,25 @@ impl Target {
         }
     }
 
+    /// Whether its value is a text, in quotes in a file.
+    pub(super) fn takes_text(&self) -> bool {
+        self.on_defaults(|slot| slot.is_text())
+    }
+
     /// Whether the value is allowed.
     pub(super) fn fits(&self, raw: &Raw) -> bool {
+        self.on_defaults(|slot| slot.set(raw))
+    }
+
+    /// Calls `ask` with the key's slot in a default configuration.
+    fn on_defaults<T>(&self, ask: impl FnOnce(Slot<'_>) -> T) -> T {
         let mut sections = Sections::default();
         if let Self::Namespace(index, _) | Self::Proxy(index, _) | Self::CallNamespace(index, _) = self {
             List::ALL
                 .into_iter()
                 .for_each(|list| sections.name_tables(list, std::iter::repeat_n("", index + 1)));
         }
-        self.slot(&mut Config::default(), &mut sections).set(raw)
+        ask(self.slot(&mut Config::default(), &mut sections))
     }
 
     pub(super) fn slot<'a>(&self, config: &'a mut Config, sections: &'a mut Sections) -> Slot<'a> {

@@ -24,6 +24,12 @@ fn better(text: &str) -> String {
     }
 }
 
+/// Whether the pattern has a sign, apart from `*`, that stands for other characters in Centrifugo: `?`, a set in
+/// brackets, alternatives in braces, or one after a backslash.
+pub(super) fn has_other_wildcards(pattern: &str) -> bool {
+    pattern.contains(['?', '[', ']', '{', '}', '\\'])
+}
+
 /// Checks a pattern.
 ///
 /// # Errors

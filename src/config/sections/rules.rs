@@ -16,7 +16,7 @@ pub(in super::super) struct Conflict {
 }
 
 const CONNECT: &str = "client.proxy.connect";
-const ORIGINS: &str = "client.allowed_origins";
+pub(super) const ORIGINS: &str = "client.allowed_origins";
 
 /// All conflicts of the sections.
 pub(in super::super) fn conflicts(sections: &Sections) -> Vec<Conflict> {
@@ -58,6 +58,9 @@ fn outside_conflict(told: &str) -> Conflict {
 type Tell<'a> = &'a mut dyn FnMut(String, String);
 
 fn channels(sections: &Sections, tell: Tell<'_>) {
+    if (1..1000).contains(&sections.history_meta_ttl_ms) {
+        tell("channel.history_meta_ttl".to_owned(), "expected at least 1s, or 0s for 720h".to_owned());
+    }
     let mut names = BTreeSet::new();
     for (index, namespace) in sections.namespaces.iter().enumerate() {
         let name = &namespace.name;
@@ -206,11 +209,13 @@ fn header_names(sections: &Sections, tell: Tell<'_>) {
     }
 }
 
-/// Reports patterns that match no browser's origin, so that no client could connect. Also reports authentication by
-/// data that browsers send by themselves (cookies) when pages of any origin may connect.
+/// Reports patterns with signs that stand for other characters in Centrifugo, which would let its pages in. Also
+/// reports authentication by data that browsers send by themselves (cookies) when pages of any origin may connect.
 fn origins(sections: &Sections, tell: Tell<'_>) {
     for pattern in &sections.client.allowed_origins {
-        if let Err(complaint) = origin::check(pattern) {
+        if origin::has_other_wildcards(pattern)
+            && let Err(complaint) = origin::check(pattern)
+        {
             tell(ORIGINS.to_owned(), complaint);
         }
     }

@@ -199,13 +199,18 @@ impl Sections {
     }
 
     fn namespaces(&self) -> Namespaces {
+        let meta_ttl_ms = match self.history_meta_ttl_ms {
+            // As in Centrifugo.
+            0 => Namespaces::default().history_meta_ttl_ms,
+            said => said,
+        };
         let whole = |options: &ChannelOptions| {
             let mut options = options.clone();
             if options.publication_data_format == DataFormat::Any {
                 options.publication_data_format = self.publication_data_format;
             }
             if options.history_meta_ttl_ms == 0 {
-                options.history_meta_ttl_ms = self.history_meta_ttl_ms;
+                options.history_meta_ttl_ms = meta_ttl_ms;
             }
             Arc::new(options)
         };
@@ -216,7 +221,7 @@ impl Sections {
             private_prefix: self.private_prefix.clone(),
             user_boundary: self.user_boundary.clone(),
             user_separator: self.user_separator.clone(),
-            history_meta_ttl_ms: self.history_meta_ttl_ms,
+            history_meta_ttl_ms: meta_ttl_ms,
             takes_unknown: self.takes_unknown_namespaces,
         }
     }

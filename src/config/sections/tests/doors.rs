@@ -245,24 +245,6 @@ fn what_is_not_supported_is_told_by_its_variable_or_flag() {
     );
 }
 
-#[test]
-fn variables_of_older_versions_are_refused_with_today_s_name() {
-    for (older, today) in [
-        ("TOKEN_HMAC_SECRET_KEY", "today it is CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY"),
-        ("API_KEY", "today it is CENTRIFUGO_HTTP_API_KEY"),
-        ("ALLOWED_ORIGINS", "today it is CENTRIFUGO_CLIENT_ALLOWED_ORIGINS"),
-        ("NAMESPACES", "today it is CENTRIFUGO_CHANNEL_NAMESPACES"),
-        ("PROXY_CONNECT_ENDPOINT", "today it is CENTRIFUGO_CLIENT_PROXY_CONNECT_ENDPOINT"),
-        ("ADMIN", "today it is CENTRIFUGO_ADMIN_ENABLED"),
-        ("PORT", "today it is CENTRIFUGO_HTTP_SERVER_PORT"),
-        ("PROTECTED", "there is nothing in its place"),
-    ] {
-        let name = format!("CENTRIFUGO_{older}");
-        let said = resolved(&[], &[(&name, "hush")]).unwrap_err();
-        assert_eq!(said, [format!("{name}=…: is of Centrifugo 5 or older; {today}")]);
-    }
-}
-
 /// The addresses on which a standalone server listens.
 fn listens(
     text: &str,

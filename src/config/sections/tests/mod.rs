@@ -3,6 +3,8 @@
 
 mod complete;
 mod doors;
+mod leftovers;
+mod lenient;
 mod newcomers;
 mod refused;
 mod whole;
