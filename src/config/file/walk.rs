@@ -41,7 +41,7 @@ fn old(entry: &Entry) -> Option<Today> {
     older::at_top(&entry.name, is_section).filter(|_| matches!(entry.place, Place::File { .. }))
 }
 
-/// What the names at the top of a file say about its version, for one line about the file as a whole.
+/// The age of a file by the names at its top, for one line about the file as a whole.
 fn age(table: &Table) -> Option<&'static str> {
     let is_todays = |entry: &Entry| matches!(entry.value, Value::Table(_)) && older::is_section(&entry.name);
     let is_old = |entry: &Entry| entry.value != Value::Null && old(entry).is_some();
@@ -66,7 +66,7 @@ struct Walk<'a> {
     errors: Vec<ConfigError>,
     /// Whether this is in a disabled section, where unsupported keys have no effect.
     is_idle: bool,
-    /// What an error is to say about the version of the file, while none has.
+    /// The age of the file, while no error tells it.
     age: Option<&'static str>,
 }
 
