@@ -4,6 +4,7 @@
 //! the one test here that needs a fixed port.
 
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::{env, fs, process};
@@ -39,12 +40,14 @@ impl Desk {
             fs::write(desk.folder.join(name), text.replace(PORT, &desk.port).replace("replace it", SECRET))
                 .unwrap();
         }
+        symlink(env!("CARGO_BIN_EXE_throng"), desk.folder.join("centrifugo")).unwrap();
         desk
     }
 
     fn shell(&self, line: &str) -> Command {
         let programs = Path::new(env!("CARGO_BIN_EXE_throng")).parent().unwrap();
-        let path = format!("{}:{}", programs.display(), env::var("PATH").unwrap());
+        // The folder has the program's second name.
+        let path = format!("{}:{}:{}", programs.display(), self.folder.display(), env::var("PATH").unwrap());
         let mut command = Command::new("bash");
         command.args(["-c", &line.replace(PORT, &self.port)]).current_dir(&self.folder).stdin(Stdio::null());
         command.env("PATH", path).env("API_KEY", SECRET);
@@ -78,8 +81,15 @@ fn every_command_of_the_page_for_those_who_switch_works() {
             answers += &String::from_utf8(desk.run(line).stdout).unwrap();
         }
     }
-    let said = server.unwrap().said.join("\n");
+    let said = server.take().unwrap().said.join("\n");
     assert!(said.contains("config.json") && said.contains("admin"), "it warns of what it lacks: {said}");
     assert!(!said.contains("development mode"), "Centrifugo would let no strangers in: {said}");
     assert!(answers.contains("{\"result\":{\"offset\":1,"), "the publication was taken: {answers}");
+    // As in a container: by its second name, with the file of the working directory, and the health check of the page.
+    let check = between(PAGE, "test: [\"CMD\", ", "]").next().unwrap().replace([',', '"'], "");
+    for line in ["centrifugo", "centrifugo -c config.json"] {
+        let server = Server::spawn_inheriting(&mut desk.shell(&format!("exec {line}")));
+        assert!(server.said.iter().all(|said| !said.contains("development mode")), "{:?}", server.said);
+        desk.run(&check);
+    }
 }

@@ -175,7 +175,10 @@ fn a_wrong_file_changes_nothing_and_says_why() {
             "http_api.kee = …: unknown key; is http_api.key meant?",
         ),
         (SECOND.replace("second secret", "replace it"), "client.token.hmac_secret_key = …: is a placeholder"),
-        (SECOND.replace("https://second.example", "second.example"), "\"second.example\" has no scheme"),
+        (
+            SECOND.replace("https://second.example", "https://{a}.example"),
+            "\"https://{a}.example\" has no host",
+        ),
         (
             format!("outbox_bytes_max = '1GiB'\n{SECOND}"),
             "expected at least outbox_bytes_max, which is \"1GiB\"",
