@@ -306,7 +306,7 @@ const GENERAL: &[Key] = &[
     ),
     limit(
         "join_leave_per_second_max",
-        "Join and leave messages per channel and second; beyond it, they are dropped",
+        "Join and leave messages per channel and second; beyond it, they are dropped, and the log says so",
         |c| Slot::Count(&mut c.limits.join_leave_per_second_max, 0..=1_000_000),
     ),
     limit(
@@ -314,9 +314,11 @@ const GENERAL: &[Key] = &[
         "Tokens that wait for verification, and hook calls without an answer, each; beyond it, error 111",
         |c| Slot::Count(&mut Arc::make_mut(&mut c.outside).questions_max, 1..=10_000_000),
     ),
-    limit("hook_requests_max", "Concurrent requests to hooks; further ones wait", |c| {
-        Slot::Count(&mut Arc::make_mut(&mut c.outside).hook_requests_max, 1..=65_536)
-    }),
+    limit(
+        "hook_requests_max",
+        "Concurrent requests to hooks; further ones wait, each for the hook's timeout at most; then error 100",
+        |c| Slot::Count(&mut Arc::make_mut(&mut c.outside).hook_requests_max, 1..=65_536),
+    ),
     deadline("handshake_ms", "Time from accept to the end of the request head", |c| {
         Slot::Milliseconds(&mut c.timeouts.handshake_ms, 1..=HOUR_MS)
     }),
@@ -359,6 +361,13 @@ const GENERAL: &[Key] = &[
         Slot::Milliseconds(&mut c.timeouts.drain_ms, 0..=HOUR_MS)
     })
     .otherwise("10000, 0 in development mode"),
+    deadline(
+        "drain_closes_per_second_min",
+        "Connections that a drain closes in each shard per second at least, so that a drain of few connections takes \
+        less than drain_ms",
+        |c| Slot::Count(&mut c.timeouts.drain_closes_per_second_min, 1..=1_000_000),
+    )
+    .otherwise("500, 20 if drain_ms is set"),
     logs("log_level", "Log level, or directives such as info,throng::shard=debug", |c| {
         Slot::Filter(&mut c.logs.level)
     }),

@@ -118,6 +118,7 @@ pub static RELOAD: &[(&str, Reload)] = &[
     ("message_ms", MESSAGES),
     ("linger_ms", AT_ONCE),
     ("drain_ms", AT_ONCE),
+    ("drain_closes_per_second_min", AT_ONCE),
     ("drain_delay_ms", AT_ONCE),
     ("retry_after_ms", AT_ONCE),
     ("accepts_per_turn_max", AT_ONCE),

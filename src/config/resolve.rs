@@ -292,6 +292,9 @@ fn overlay(
         typed.partition(|typed| matches!(typed.target, Target::Flat(_)));
     let variables = around.variables.named();
     lay(&mut effective, &flat, &variables, errors);
+    // The nearest source of the key decides.
+    let of_drain = flat.iter().rev().find(|typed| place_name(typed) == DRAIN);
+    let is_drain_timed = of_drain.is_some_and(|typed| typed.name == DRAIN);
     if effective.is_typed("development") {
         effective.is_development = effective.config.development;
     }
@@ -318,7 +321,7 @@ fn overlay(
         // A key that was set is required, in development mode, too.
         effective.sections.close_api();
     }
-    follow(&mut effective);
+    follow(&mut effective, is_drain_timed);
     if effective.is_typed("control") {
         effective.sections.keep_inside();
     }
@@ -446,18 +449,28 @@ fn within(limits: &mut Limits, place: Place) -> Option<ConfigWarning> {
     Some(ConfigWarning { key: QUEUE.to_owned(), text, place })
 }
 
-/// Sets defaults that depend on another key, so that raising one limit does not need three flags.
-fn follow(effective: &mut Effective) {
+/// The key for the time of a drain; Centrifugo's `shutdown.timeout` is another name for it, but of a longest time only.
+const DRAIN: &str = "drain_ms";
+
+/// Connections that a drain closes per second at least where its time is set by throng's own key.
+const TIMED_CLOSES_PER_SECOND_MIN: usize = 20;
+
+/// Sets defaults that depend on another key, so that raising one limit does not need three flags. `is_drain_timed`:
+/// the time of a drain is set by throng's own key.
+fn follow(effective: &mut Effective, is_drain_timed: bool) {
     let typed = |name| effective.is_typed(name);
     let (frame, outbox, pong) =
         (typed("frame_bytes_max"), typed("outbox_bytes_max"), typed("pong_timeout_ms"));
-    let drain = typed("drain_ms");
+    let (drain, closes) = (typed(DRAIN), typed("drain_closes_per_second_min"));
     if !typed("first_page") {
         effective.config.first_page = effective.is_development;
     }
     let Config { limits, timeouts, .. } = &mut effective.config;
     if !drain && !effective.is_development {
         timeouts.drain_ms = Timeouts::default().drain_ms;
+    }
+    if is_drain_timed && !closes {
+        timeouts.drain_closes_per_second_min = TIMED_CLOSES_PER_SECOND_MIN;
     }
     if !frame {
         limits.frame_bytes_max = limits.message_bytes_max;
@@ -524,6 +537,22 @@ mod tests {
         let configured = [("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "a secret of the tests")];
         assert_eq!(drain_ms(&[], &configured), 10_000);
         assert_eq!(drain_ms(&[("drain_ms", "0")], &configured), 0);
+    }
+
+    /// Centrifugo's `shutdown.timeout` only limits a stop; with it, a few clients took all of the time.
+    #[test]
+    fn a_drain_takes_a_time_of_its_own_only_where_throngs_own_key_sets_one() {
+        let closes = |typed: &[(&str, &str)], set: &[(&'static str, &'static str)]| {
+            let variables = set.iter().copied().collect();
+            let timeouts = resolve(&flags(typed).of_program(), &variables).unwrap().config.timeouts;
+            (timeouts.drain_ms, timeouts.drain_closes_per_second_min)
+        };
+        let theirs = [("CENTRIFUGO_SHUTDOWN_TIMEOUT", "30s")];
+        assert_eq!(closes(&[], &theirs), (30_000, 500));
+        assert_eq!(closes(&[], &[("THRONG_DRAIN_MS", "30000")]), (30_000, 20));
+        assert_eq!(closes(&[("drain_ms", "7000")], &theirs), (7000, 20), "the nearest source decides");
+        let both = [("drain_ms", "7000"), ("drain_closes_per_second_min", "100")];
+        assert_eq!(closes(&both, &[]), (7000, 100));
     }
 
     #[test]

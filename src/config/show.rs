@@ -294,6 +294,7 @@ mod tests {
         ("idle_ms", "5"),
         ("linger_ms", "6"),
         ("drain_ms", "7"),
+        ("drain_closes_per_second_min", "9"),
         ("log_level", "info,throng::shard=debug"),
         ("log_format", "json"),
     ];

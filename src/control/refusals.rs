@@ -1,5 +1,5 @@
-//! Log lines about refused connections: the reasons and numbers, in one line for the whole process, at most every ten
-//! seconds.
+//! Log lines about what limits refuse or drop: the reasons and numbers of a topic, in one line for the whole process, at
+//! most every ten seconds.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,36 +15,58 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Number of looks without another line after one.
 const QUIET_LOOKS: u32 = 10;
 
-/// Reasons for refusals: the counter, and the text.
-const REASONS: [(&str, &str); 8] = [
-    ("refused_unavailable", "connection limit reached (connections_max)"),
-    ("accept_pauses", "times accepting paused for lack of descriptors (`throng doctor` says what to raise)"),
-    ("refused_memory", "memory is short (memory_max)"),
-    ("refused_half_open", "too many incomplete requests (half_open_max)"),
-    ("refused_node_rate", "too many per second (accepts_per_second_max)"),
-    ("refused_ip_rate", "too many from one address (accepts_per_ip_max)"),
-    ("refused_network_rate", "too many from one network (accepts_per_network_max)"),
-    ("refused_handshake_rate", "too many TLS handshakes (tls_handshakes_per_second_max)"),
+/// What is refused or dropped, and the reasons: each a counter and a text.
+#[derive(Debug)]
+struct Topic {
+    what: &'static str,
+    reasons: &'static [(&'static str, &'static str)],
+}
+
+static TOPICS: [Topic; 2] = [
+    Topic {
+        what: "new connections are refused",
+        reasons: &[
+            ("refused_unavailable", "connection limit reached (connections_max)"),
+            (
+                "accept_pauses",
+                "times accepting paused for lack of descriptors (`throng doctor` says what to raise)",
+            ),
+            ("refused_memory", "memory is short (memory_max)"),
+            ("refused_half_open", "too many incomplete requests (half_open_max)"),
+            ("refused_node_rate", "too many per second (accepts_per_second_max)"),
+            ("refused_ip_rate", "too many from one address (accepts_per_ip_max)"),
+            ("refused_network_rate", "too many from one network (accepts_per_network_max)"),
+            ("refused_handshake_rate", "too many TLS handshakes (tls_handshakes_per_second_max)"),
+        ],
+    },
+    Topic {
+        what: "join and leave messages are dropped, and clients that count members have wrong numbers",
+        reasons: &[("joins_suppressed", "too many per second in one channel (join_leave_per_second_max)")],
+    },
 ];
 
-type Counts = [u64; REASONS.len()];
-
-/// The counts at the last line, and the time until another is allowed.
-#[derive(Debug, Default)]
+/// The counts of a topic at its last line, and the time until another is allowed.
+#[derive(Debug)]
 struct Watch {
-    told: Counts,
+    topic: &'static Topic,
+    told: Vec<u64>,
     quiet_looks: u32,
 }
 
 impl Watch {
-    /// The line for refusals since the last one, if one is due.
-    fn look(&mut self, now: Counts) -> Option<String> {
+    fn new(topic: &'static Topic) -> Self {
+        Self { topic, told: vec![0; topic.reasons.len()], quiet_looks: 0 }
+    }
+
+    /// The line for what was refused since the last one, if one is due.
+    fn look(&mut self, now: Vec<u64>) -> Option<String> {
         self.quiet_looks = self.quiet_looks.saturating_sub(1);
         if self.quiet_looks > 0 || now == self.told {
             return None;
         }
-        let mut line = String::from("new connections are refused");
-        let grown = REASONS.iter().zip(now.iter().zip(&self.told)).filter(|(_, (now, told))| now > told);
+        let Topic { what, reasons } = self.topic;
+        let mut line = String::from(*what);
+        let grown = reasons.iter().zip(now.iter().zip(&self.told)).filter(|(_, (now, told))| now > told);
         for (at, ((_, reason), (now, told))) in grown.enumerate() {
             // Writing to a string cannot fail.
             write!(line, "{} {}: {reason}", if at == 0 { ":" } else { ";" }, now - told).ok();
@@ -57,21 +79,24 @@ impl Watch {
 /// Watches until the runtime ends. During a drain all connections are refused, which is logged separately.
 pub(super) async fn watch(counters: Vec<Arc<Counters>>, readiness: Arc<Readiness>) {
     let mut ticks = interval(LOOK_EVERY);
-    let mut watch = Watch::default();
+    let mut watches: Vec<Watch> = TOPICS.iter().map(Watch::new).collect();
     loop {
         ticks.tick().await;
-        if readiness.state() != State::Draining
-            && let Some(line) = watch.look(counts(&counters))
-        {
-            tracing::warn!("{line}");
+        if readiness.state() == State::Draining {
+            continue;
+        }
+        for watch in &mut watches {
+            if let Some(line) = watch.look(counts(&counters, watch.topic)) {
+                tracing::warn!("{line}");
+            }
         }
     }
 }
 
-fn counts(counters: &[Arc<Counters>]) -> Counts {
-    let mut sums = Counts::default();
+fn counts(counters: &[Arc<Counters>], topic: &Topic) -> Vec<u64> {
+    let mut sums = vec![0; topic.reasons.len()];
     for (name, value) in counters.iter().flat_map(|shard| shard.each()) {
-        if let Some(at) = REASONS.iter().position(|(counter, _)| *counter == name) {
+        if let Some(at) = topic.reasons.iter().position(|(counter, _)| *counter == name) {
             sums[at] += value;
         }
     }
@@ -84,9 +109,9 @@ mod tests {
 
     #[test]
     fn a_flood_of_refusals_is_a_line_now_and_then() {
-        let mut watch = Watch::default();
-        assert_eq!(watch.look(Counts::default()), None);
-        let at = |count| [count, 0, 0, 0, 2 * count, 0, 0, 0];
+        let mut watch = Watch::new(&TOPICS[0]);
+        assert_eq!(watch.look(vec![0; 8]), None);
+        let at = |count| vec![count, 0, 0, 0, 2 * count, 0, 0, 0];
         assert_eq!(
             watch.look(at(1)).unwrap(),
             "new connections are refused: 1: connection limit reached (connections_max); 2: too many per second (accepts_per_second_max)"
@@ -101,8 +126,11 @@ mod tests {
     fn every_reason_is_a_counter() {
         let counters = Arc::new(Counters::default());
         let names: Vec<_> = counters.each().map(|(name, _)| name).collect();
-        assert!(REASONS.iter().all(|(name, _)| names.contains(name)), "{names:?}");
+        let mut reasons = TOPICS.iter().flat_map(|topic| topic.reasons);
+        assert!(reasons.all(|(name, _)| names.contains(name)), "{names:?}");
         counters.refused_memory.add(3);
-        assert_eq!(counts(&[Arc::clone(&counters), counters])[2], 6);
+        counters.joins_suppressed.set(2);
+        let both = [Arc::clone(&counters), counters];
+        assert_eq!((counts(&both, &TOPICS[0])[2], counts(&both, &TOPICS[1])), (6, vec![4]));
     }
 }

@@ -14,8 +14,10 @@ use crate::shard::outside::Hook;
 /// The names of hooks, in the order of their counts.
 pub(crate) const HOOKS: [&str; 7] =
     ["connect", "refresh", "rpc", "subscribe", "publish", "sub_refresh", "state"];
-/// Reasons for which hooks and key sets fail, in the order of their counts.
-pub(crate) const FAILURES: [&str; 5] = ["timeout", "broken", "status", "too_large", "nonsense"];
+/// Reasons for which hooks fail, in the order of their counts.
+pub(crate) const FAILURES: [&str; 6] = ["timeout", "broken", "status", "too_large", "nonsense", "no_slot"];
+/// The number of these reasons for which key sets fail, the first ones.
+pub(crate) const KEY_SET_FAILURES: usize = 5;
 /// The index of the state hook.
 pub(super) const STATE: usize = 6;
 
@@ -77,7 +79,7 @@ impl Counts {
 /// Counts of one hook.
 #[derive(Debug, Default)]
 pub(crate) struct HookCounts {
-    /// Time from the question to the answer or the failure, in microseconds, including the wait for a request permit.
+    /// Time from the question to the answer or the failure, in microseconds, including the wait for a slot.
     pub took_us: Histogram,
     /// Whether the hook is configured.
     pub is_configured: AtomicBool,
@@ -104,6 +106,7 @@ fn reason(failure: &Failure) -> usize {
         Failure::Status(_) => 2,
         Failure::TooLarge => 3,
         Failure::Nonsense(_) => 4,
+        Failure::NoSlot => 5,
     }
 }
 
@@ -115,7 +118,7 @@ pub(crate) struct KeySetCounts {
     /// Whether the key set is configured.
     pub is_configured: AtomicBool,
     /// Failures, in the order of [`FAILURES`].
-    pub failures: [Counter; FAILURES.len()],
+    pub failures: [Counter; KEY_SET_FAILURES],
     /// Time at which the set in use was fetched, in seconds since 1970; 0 if none was.
     pub fetched_unix_s: AtomicU64,
 }
@@ -124,7 +127,11 @@ impl KeySetCounts {
     pub(super) fn note(&self, took_us: u64, failure: Option<&Failure>, now_unix_s: u64) {
         self.took_us.record(took_us);
         match failure {
-            Some(failure) => self.failures[reason(failure)].add(1),
+            Some(failure) => {
+                if let Some(counter) = self.failures.get(reason(failure)) {
+                    counter.add(1);
+                }
+            }
             None => self.fetched_unix_s.store(now_unix_s, Relaxed),
         }
     }

@@ -148,6 +148,7 @@ impl Endpoint {
         }
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(http::ENCODINGS));
         for header in &options.static_http_headers {
             let (name, value) = static_header(options, header).map_err(|why| fault("static header", &why))?;
             headers.insert(name, value);
@@ -195,8 +196,8 @@ impl Endpoint {
         headers
     }
 
-    /// Waits for a permit, sends a request and reads its answer, all within the hook's timeout. Must be called on one
-    /// thread only, since it writes counts.
+    /// Waits for a slot, sends a request and reads its answer ([`in_slot`]). Must be called on one thread only, since it
+    /// writes counts.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -209,12 +210,8 @@ impl Endpoint {
     ) -> Result<T, Failure> {
         let client = self.client.as_ref().unwrap_or(client);
         let began = now();
-        let exchange = async {
-            // The semaphore is never closed, so a permit comes at last; the wait counts towards the timeout.
-            let _permit = requests.acquire().await;
-            client.ask(request).await
-        };
-        let answer = http::within(Duration::from_millis(self.options.timeout_ms), exchange).await;
+        let timeout = Duration::from_millis(self.options.timeout_ms);
+        let answer = in_slot(requests, timeout, client.ask(request)).await;
         let counts = &self.counts.hooks[self.place];
         counts.retries.add(u64::from(answer.as_ref().is_ok_and(|answer| answer.is_second)));
         let rule = match &answer {
@@ -252,9 +249,49 @@ impl Endpoint {
     }
 }
 
+/// The result of `exchange`, which has its whole timeout from when it gets a slot: many requests at once must not take
+/// the time of a slow backend from one another. The wait for the slot is limited by the same time.
+///
+/// # Errors
+/// That of the exchange, or the time that has passed.
+async fn in_slot<T>(
+    slots: &Semaphore,
+    timeout: Duration,
+    exchange: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(timeout, slots.acquire()).await {
+        // The semaphore is never closed.
+        Ok(_slot) => http::within(timeout, exchange).await,
+        Err(_) => Err(Failure::NoSlot),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// With one time for both, of 700 clients that came at once 188 were refused: the backend took two of three
+    /// seconds, and there were 512 slots.
+    #[tokio::test(start_paused = true)]
+    async fn who_has_waited_for_a_slot_has_the_time_of_all_others() {
+        let (slots, second) = (Semaphore::new(2), Duration::from_secs(1));
+        let ask = |takes| {
+            let exchange = async move {
+                tokio::time::sleep(takes).await;
+                Ok(())
+            };
+            in_slot(&slots, 3 * second, exchange)
+        };
+        let (a, b, c, d) = tokio::join!(ask(2 * second), ask(2 * second), ask(2 * second), ask(2 * second));
+        assert!(a.is_ok() && b.is_ok() && c.is_ok() && d.is_ok(), "{c:?} {d:?}");
+        let (a, b, c) = tokio::join!(ask(4 * second), ask(4 * second), ask(second));
+        assert!([a, b].iter().all(|silent| matches!(silent, Err(Failure::Timeout))));
+        assert!(c.is_ok() || matches!(c, Err(Failure::NoSlot)), "both ends come in one moment: {c:?}");
+        let held = slots.acquire_many(2).await.unwrap();
+        assert!(matches!(ask(second).await, Err(Failure::NoSlot)), "it waits no longer than its timeout");
+        drop(held);
+        assert!(ask(second).await.is_ok());
+    }
 
     #[test]
     fn the_log_has_no_query_of_a_url() {

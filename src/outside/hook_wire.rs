@@ -137,44 +137,62 @@ impl Asked {
     /// # Errors
     /// The defect of the answer.
     pub(super) fn verdict(&self, answer: &[u8]) -> Result<Verdict, Unusable> {
-        // `null` is an empty answer, as in Go.
-        let answer: Option<Answer<'_>> =
-            json::from_slice(answer).map_err(|error| Unusable::Answer(error.to_string()))?;
-        let answer = answer.unwrap_or_default();
-        let is_refresh = matches!(self.hook, Hook::Refresh | Hook::SubRefresh);
-        if let Some(rejected) = answer.rejected(self.hook).filter(|_| !is_refresh) {
-            return Ok(self.rejected(rejected.map_err(Unusable::Answer)?));
+        match self.hook {
+            Hook::Connect => self.judge(answer, |result: Option<ConnectResult<'_>>| {
+                let Some(result) = result else { return Ok(self.rejected(Rejected::NoCredentials)) };
+                Ok(Verdict::Connection(Ok(Box::new(result.credentials()?))))
+            }),
+            Hook::Refresh => self.judge(answer, |result: Option<RefreshResult<'_>>| {
+                // An answer without a time does not extend the connection.
+                let is_extended = |result: &RefreshResult<'_>| {
+                    result.expired != Some(true) && seconds(result.expire_at) > 0
+                };
+                let Some(result) = result.filter(is_extended) else {
+                    return Ok(self.rejected(disconnect(Disconnect::CONNECTION_EXPIRED)));
+                };
+                Ok(Verdict::Connection(Ok(Box::new(result.credentials(self.who.user.clone())?))))
+            }),
+            Hook::Subscribe => self.judge(answer, |result: Option<SubscribeResult<'_>>| {
+                Ok(self.granted(result.unwrap_or_default().grant()?))
+            }),
+            Hook::SubRefresh => self.judge(answer, |result: Option<SubRefreshResult<'_>>| {
+                let Some(result) = result.filter(|result| result.expired != Some(true)) else {
+                    return Ok(self.rejected(Rejected::Denied(Denied::Expired)));
+                };
+                Ok(self.granted(result.grant()?))
+            }),
+            Hook::Publish => self.judge(answer, |result: Option<PublishResult<'_>>| {
+                Ok(Verdict::Publish(Ok(result.unwrap_or_default().replaced()?)))
+            }),
+            Hook::Rpc => self.judge(answer, |result: Option<RpcResult<'_>>| {
+                let result = result.unwrap_or_default();
+                Ok(Verdict::Rpc(Ok(payload::read(result.data, result.b64data.as_deref())?)))
+            }),
         }
-        let has_result = answer.result.is_some();
-        let result = answer.result.unwrap_or_default();
-        Ok(match self.hook {
-            Hook::Connect if !has_result => self.rejected(Rejected::NoCredentials),
-            Hook::Connect => Verdict::Connection(Ok(Box::new(result.credentials()?))),
-            // An answer without a time does not extend the connection.
-            Hook::Refresh if !has_result || result.is_expired() || terms::seconds(result.expire_at) == 0 => {
-                self.rejected(disconnect(Disconnect::CONNECTION_EXPIRED))
-            }
-            Hook::Refresh => {
-                let user = self.who.user.clone();
-                Verdict::Connection(Ok(Box::new(Credentials { user, ..result.credentials()? })))
-            }
-            Hook::SubRefresh if !has_result || result.is_expired() => {
-                self.rejected(Rejected::Denied(Denied::Expired))
-            }
-            Hook::Subscribe | Hook::SubRefresh => {
-                let channel = self.channel.clone().unwrap_or_default();
-                let user = self.who.user.clone();
-                Verdict::Subscription(Ok(Box::new(Grant { channel, user, ..result.grant()? })))
-            }
-            Hook::Publish => {
-                // Only here JSON has precedence over base64, as in Centrifugo.
-                let base64 = result.b64data.as_deref().filter(|_| result.data.is_none());
-                let data = payload::read(result.data, base64)?;
-                let data = Some(data).filter(|data| !data.is_empty());
-                Verdict::Publish(Ok(Replaced { data, skip_history: result.skip_history.unwrap_or(false) }))
-            }
-            Hook::Rpc => Verdict::Rpc(Ok(payload::read(result.data, result.b64data.as_deref())?)),
-        })
+    }
+
+    /// Reads an answer. `accept` makes the verdict from its result, unless the answer rejects the question; refreshes
+    /// are rejected by their result only.
+    fn judge<'de, R: Deserialize<'de>>(
+        &self,
+        answer: &'de [u8],
+        accept: impl FnOnce(Option<R>) -> Result<Verdict, &'static str>,
+    ) -> Result<Verdict, Unusable> {
+        // `null` is an empty answer, as in Go.
+        let answer: Option<Answer<R>> =
+            json::from_slice(answer).map_err(|error| Unusable::Answer(error.to_string()))?;
+        let answer = answer.unwrap_or(Answer { result: None, error: None, disconnect: None });
+        let is_refresh = matches!(self.hook, Hook::Refresh | Hook::SubRefresh);
+        match answer.rejected(self.hook).filter(|_| !is_refresh) {
+            Some(rejected) => Ok(self.rejected(rejected.map_err(Unusable::Answer)?)),
+            None => Ok(accept(answer.result)?),
+        }
+    }
+
+    /// The verdict with these properties of the subscription.
+    fn granted(&self, grant: Grant) -> Verdict {
+        let (channel, user) = (self.channel.clone().unwrap_or_default(), self.who.user.clone());
+        Verdict::Subscription(Ok(Box::new(Grant { channel, user, ..grant })))
     }
 
     /// A verdict that rejects the question.
@@ -259,10 +277,10 @@ impl<'a> ToldCertificate<'a> {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    result: Option<HookResult<'a>>,
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "R: Deserialize<'de>"))]
+struct Answer<R> {
+    result: Option<R>,
     error: Option<ToldError>,
     disconnect: Option<ToldDisconnect>,
 }
@@ -287,7 +305,7 @@ struct ToldDisconnect {
     reason: String,
 }
 
-impl Answer<'_> {
+impl<R> Answer<R> {
     /// The rejection in the answer; an error when its code is outside the application's range, since clients react to
     /// codes of the protocol in ways that only the server may cause. Codes 109 and, of connect hooks, 110 are
     /// exceptions: data that a client presented, other than a token, may have expired.
@@ -310,12 +328,17 @@ impl Answer<'_> {
     }
 }
 
-/// The fields of the results of all six hooks; a name means the same in each.
-#[derive(Debug, Default, Deserialize)]
-struct HookResult<'a> {
+/// Seconds since 1970; 0 for a missing or negative time. In hooks' answers a time is a whole number, in tokens any.
+fn seconds(time: Option<i64>) -> u64 {
+    terms::seconds(time.map(NumericDate))
+}
+
+/// The result of a connect hook. As in Centrifugo, a result has the fields of its hook; others are ignored, whatever
+/// they contain.
+#[derive(Debug, Deserialize)]
+struct ConnectResult<'a> {
     user: Option<String>,
-    expired: Option<bool>,
-    expire_at: Option<NumericDate>,
+    expire_at: Option<i64>,
     #[serde(borrow, default, deserialize_with = "present")]
     info: Option<&'a RawValue>,
     b64info: Option<String>,
@@ -328,22 +351,15 @@ struct HookResult<'a> {
     caps: Option<Vec<Option<CapabilityOptions>>>,
     #[serde(borrow, default, deserialize_with = "present")]
     meta: Option<&'a RawValue>,
-    #[serde(rename = "override")]
-    overrides: Option<OverrideOptions>,
-    skip_history: Option<bool>,
 }
 
-impl HookResult<'_> {
-    fn is_expired(&self) -> bool {
-        self.expired == Some(true)
-    }
-
+impl ConnectResult<'_> {
     fn credentials(self) -> Result<Credentials, &'static str> {
         let user = self.user.unwrap_or_default();
         let (channels, subs) = (self.channels.unwrap_or_default(), self.subs.unwrap_or_default());
         Ok(Credentials {
             info: payload::read(self.info, self.b64info.as_deref())?,
-            expire_at_s: terms::seconds(self.expire_at),
+            expire_at_s: seconds(self.expire_at),
             data: payload::read(self.data, self.b64data.as_deref())?,
             channels: terms::grants(&user, channels, subs)?,
             caps: self.caps.map(terms::capabilities).transpose()?.map(Into::into),
@@ -351,16 +367,102 @@ impl HookResult<'_> {
             user,
         })
     }
+}
 
+/// The result of a refresh hook.
+#[derive(Debug, Deserialize)]
+struct RefreshResult<'a> {
+    expired: Option<bool>,
+    expire_at: Option<i64>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    info: Option<&'a RawValue>,
+    b64info: Option<String>,
+    caps: Option<Vec<Option<CapabilityOptions>>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    meta: Option<&'a RawValue>,
+}
+
+impl RefreshResult<'_> {
+    fn credentials(self, user: String) -> Result<Credentials, &'static str> {
+        Ok(Credentials {
+            user,
+            info: payload::read(self.info, self.b64info.as_deref())?,
+            expire_at_s: seconds(self.expire_at),
+            caps: self.caps.map(terms::capabilities).transpose()?.map(Into::into),
+            meta: self.meta.map(terms::one_line).unwrap_or_default(),
+            ..Credentials::default()
+        })
+    }
+}
+
+/// The result of a subscribe hook.
+#[derive(Debug, Default, Deserialize)]
+struct SubscribeResult<'a> {
+    expire_at: Option<i64>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    info: Option<&'a RawValue>,
+    b64info: Option<String>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+    b64data: Option<String>,
+    #[serde(rename = "override")]
+    overrides: Option<OverrideOptions>,
+}
+
+impl SubscribeResult<'_> {
     fn grant(self) -> Result<Grant, &'static str> {
         Ok(Grant {
             info: payload::read(self.info, self.b64info.as_deref())?,
-            expire_at_s: terms::seconds(self.expire_at),
+            expire_at_s: seconds(self.expire_at),
             data: payload::read(self.data, self.b64data.as_deref())?,
             overrides: self.overrides.unwrap_or_default().into(),
             ..Grant::default()
         })
     }
+}
+
+/// The result of a sub_refresh hook.
+#[derive(Debug, Deserialize)]
+struct SubRefreshResult<'a> {
+    expired: Option<bool>,
+    expire_at: Option<i64>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    info: Option<&'a RawValue>,
+    b64info: Option<String>,
+}
+
+impl SubRefreshResult<'_> {
+    fn grant(self) -> Result<Grant, &'static str> {
+        let info = payload::read(self.info, self.b64info.as_deref())?;
+        Ok(Grant { info, expire_at_s: seconds(self.expire_at), ..Grant::default() })
+    }
+}
+
+/// The result of a publish hook.
+#[derive(Debug, Default, Deserialize)]
+struct PublishResult<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+    b64data: Option<String>,
+    skip_history: Option<bool>,
+}
+
+impl PublishResult<'_> {
+    fn replaced(self) -> Result<Replaced, &'static str> {
+        // Only here JSON has precedence over base64, as in Centrifugo.
+        let base64 = self.b64data.as_deref().filter(|_| self.data.is_none());
+        let data = payload::read(self.data, base64)?;
+        let data = Some(data).filter(|data| !data.is_empty());
+        Ok(Replaced { data, skip_history: self.skip_history.unwrap_or(false) })
+    }
+}
+
+/// The result of an rpc hook.
+#[derive(Debug, Default, Deserialize)]
+struct RpcResult<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+    b64data: Option<String>,
 }
 
 #[cfg(test)]
@@ -658,9 +760,52 @@ mod tests {
             assert_eq!(yes!(Subscription, Hook::Subscribe, &answer).expire_at_s, meant, "{told}");
             assert_eq!(yes!(Subscription, Hook::SubRefresh, &answer).expire_at_s, meant, "{told}");
         }
-        for beyond in ["9223372036854775808", "1e300"] {
-            let answer = format!(r#"{{"result":{{"expire_at":{beyond}}}}}"#);
-            assert_eq!(yes!(Connection, Hook::Connect, &answer).expire_at_s, 253_402_300_799, "{beyond}");
+    }
+
+    /// As in Centrifugo, where a token's times may be fractions and texts.
+    #[test]
+    fn a_time_of_an_answer_is_a_whole_number() {
+        for time in ["9223372036854775808", "1e300", "4000000000.5", "4e9", r#""4000000000""#, "true", "[]"] {
+            let answer = format!(r#"{{"result":{{"expire_at":{time}}}}}"#);
+            for hook in [Hook::Connect, Hook::Refresh, Hook::Subscribe, Hook::SubRefresh] {
+                assert!(asked(hook).verdict(answer.as_bytes()).is_err(), "{hook:?}: {time}");
+            }
+        }
+    }
+
+    /// A field of another hook, or of none, was checked, too.
+    #[test]
+    fn an_answer_is_read_by_the_fields_of_its_own_hook() {
+        let own = |hook| match hook {
+            Hook::Connect => "user expire_at info b64info data b64data channels subs caps meta",
+            Hook::Refresh => "expired expire_at info b64info caps meta",
+            Hook::Subscribe => "expire_at info b64info data b64data override",
+            Hook::SubRefresh => "expired expire_at info b64info",
+            Hook::Publish => "data b64data skip_history",
+            Hook::Rpc => "data b64data",
+        };
+        let wrong = [
+            ("user", "5"),
+            ("expired", "5"),
+            ("expire_at", "{}"),
+            ("b64info", "5"),
+            ("b64data", "5"),
+            ("channels", "{}"),
+            ("subs", "[]"),
+            ("caps", "{}"),
+            ("override", r#"{"presence":true}"#),
+            ("skip_history", "5"),
+            ("labels", "5"),
+            ("Tags", "[1]"),
+        ];
+        for (_, hook) in HOOKS {
+            for (field, value) in wrong {
+                let answer = format!(r#"{{"result":{{"expire_at":4000000000,"{field}":{value}}},"tags":5}}"#);
+                let answer = answer.replace(r#""expire_at":4000000000,"expire_at""#, r#""expire_at""#);
+                let verdict = asked(hook).verdict(answer.as_bytes());
+                let is_own = own(hook).split(' ').any(|known| known == field);
+                assert_eq!(verdict.is_err(), is_own, "{hook:?}: {answer}: {verdict:?}");
+            }
         }
     }
 

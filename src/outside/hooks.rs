@@ -1,7 +1,7 @@
 //! Calls the application's hooks: one HTTP request per question, on the control thread's runtime.
 //!
 //! Invariant: the number of open questions is limited, and so is the number of concurrent requests; each question
-//! gets one answer or failure within its hook's timeout. Every failure is error 100, which tells the client to try
+//! gets one answer or failure within its hook's timeout, and as much for the wait before it. Every failure is error 100, which tells the client to try
 //! again. Left out: the bodies (`hook_wire`).
 
 use std::sync::Arc;

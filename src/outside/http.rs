@@ -26,6 +26,8 @@ use super::watched::{self, Watched};
 
 /// Maximum size of an answer's body, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// The encodings of answers that are read, for `Accept-Encoding`; as Go's client, which Centrifugo uses.
+pub(super) const ENCODINGS: &str = "gzip";
 /// Maximum number of idle connections kept alive to one host.
 const IDLE_CONNECTIONS_MAX: usize = 255;
 /// Time after which an idle connection is closed.
@@ -61,6 +63,8 @@ pub(super) struct Answered {
 pub(super) enum Failure {
     /// The timeout has passed.
     Timeout,
+    /// The timeout has passed before there was a slot for the request.
+    NoSlot,
     /// No connection, or the connection failed.
     Broken(String),
     /// A status other than 200.
@@ -75,6 +79,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout => f.write_str("no answer in time"),
+            Self::NoSlot => f.write_str("no free slot in time (hook_requests_max)"),
             Self::Broken(why) => f.write_str(why),
             Self::Status(status) => write!(f, "status {status}"),
             Self::TooLarge => write!(f, "an answer of more than {ANSWER_BYTES_MAX} bytes"),

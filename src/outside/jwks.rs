@@ -162,6 +162,7 @@ impl Jwks {
         let request = Request::get(&self.url)
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, super::USER_AGENT)
+            .header(header::ACCEPT_ENCODING, http::ENCODINGS)
             .body(Full::default())
             .map_err(|error| Failure::Broken(error.to_string()))?;
         let answer = http::within(TIMEOUT, self.client.ask(request)).await?;

@@ -214,7 +214,8 @@ pub struct Options {
     /// Maximum number of open questions, for workers and for hooks each; beyond it, error 111 (temporary). Default
     /// 20,000.
     pub questions_max: usize,
-    /// Maximum number of concurrent requests to hooks. Default 512.
+    /// Maximum number of concurrent requests to hooks; further ones wait, at most for the hook's timeout. Default
+    /// 2,048.
     pub hook_requests_max: usize,
 }
 
@@ -259,7 +260,7 @@ impl Default for Options {
             ca_file: String::new(),
             worker_count: 2,
             questions_max: 20_000,
-            hook_requests_max: 512,
+            hook_requests_max: 2048,
         }
     }
 }

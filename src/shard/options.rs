@@ -214,6 +214,9 @@ pub struct Timeouts {
     /// Longest time over which a drain spreads its closes. Default 10,000; in development mode, and so in `Config::default`,
     /// 0.
     pub drain_ms: u64,
+    /// Connections that a drain closes in each shard per second at least, so that a drain of few connections takes less
+    /// than `drain_ms`. Default 500; unless set, 20 where `drain_ms` is set by its own name.
+    pub drain_closes_per_second_min: usize,
     /// Time from the start of a drain, when readiness ends, until it stops listening and closes. Default 0.
     pub drain_delay_ms: u64,
     /// Maximum of the retry times of clients that are refused for lack of room, or disconnected by the server; each
@@ -330,7 +333,7 @@ impl Default for Limits {
             deliveries_per_turn_max: 2048,
             mailbox_letters_max: 65_536,
             history_bytes_max: 256 << 20,
-            join_leave_per_second_max: 100,
+            join_leave_per_second_max: 10_000,
         }
     }
 }
@@ -347,6 +350,7 @@ impl Default for Timeouts {
             idle_ms: 0,
             linger_ms: 5_000,
             drain_ms: 10_000,
+            drain_closes_per_second_min: 500,
             drain_delay_ms: 0,
             retry_after_ms: 10_000,
         }

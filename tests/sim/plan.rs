@@ -290,6 +290,7 @@ fn timeouts(rng: &mut Rng) -> Timeouts {
         idle_ms,
         linger_ms: rng.range(100..=3_000),
         drain_ms: rng.pick(&[0, 50, 1_000, 4_000]),
+        drain_closes_per_second_min: rng.pick(&[1, 20, 500]),
         drain_delay_ms: rng.pick(&[0, 0, 300]),
         retry_after_ms: 10_000,
     }

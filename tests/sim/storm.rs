@@ -215,8 +215,10 @@ fn certified() -> Option<Arc<rustls::ServerConfig>> {
 
 #[test]
 fn who_has_said_nothing_yet_when_a_drain_begins_costs_no_key_exchange() {
-    let slowly =
-        |plan: &mut Plan| (plan.config.timeouts.drain_ms, plan.config.timeouts.drain_delay_ms) = (60_000, 0);
+    let slowly = |plan: &mut Plan| {
+        (plan.config.timeouts.drain_ms, plan.config.timeouts.drain_delay_ms) = (60_000, 0);
+        plan.config.timeouts.drain_closes_per_second_min = 20;
+    };
     let mut scene = ShardScene::over(certified(), slowly);
     // A drain closes one at once: the other is to be the one.
     let others = [(); 2].map(|()| scene.world.borrow_mut().connect().unwrap());

@@ -51,6 +51,7 @@ fn a_hook_is_asked_by_post_over_one_connection() {
         assert_eq!((seen.line.as_str(), seen.connection), ("POST /rpc?x=1", 0));
         assert_eq!(seen.header("content-type"), Some("application/json"));
         assert!(seen.header("user-agent").unwrap().starts_with("throng/"));
+        assert_eq!(seen.header("accept-encoding"), Some("gzip"));
         assert_eq!(
             seen.body,
             format!(
@@ -182,7 +183,7 @@ fn a_backend_that_fails_is_a_temporary_error() {
         ("no HTTP", b"\x16\x03\x01\x00 what is this".to_vec()),
         ("no JSON", head("200 OK\r\ncontent-length: 5", b"sorry")),
         ("other JSON", head("200 OK\r\ncontent-length: 2", b"[]")),
-        ("a wrong type", head("200 OK\r\ncontent-length: 22", b"{\"result\":{\"user\": 1}}")),
+        ("a wrong type", head("200 OK\r\ncontent-length: 24", b"{\"result\":{\"b64data\":1}}")),
         (
             "a number that is no code",
             head("200 OK\r\ncontent-length: 27", b"{\"disconnect\":{\"code\":10}} "),

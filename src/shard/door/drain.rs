@@ -11,10 +11,7 @@ use crate::net::Net;
 use crate::session::{CloseReason, Phase};
 use crate::shard::World;
 use crate::shard::carry::conn::Stage;
-
-/// Maximum time between two closes. With fewer connections than this needs for `drain_ms`, a drain takes less: their
-/// return is no burden for another server.
-const CLOSE_EVERY_MS_MAX: u64 = 50;
+use crate::shard::options::Timeouts;
 
 /// A drain under way.
 #[derive(Debug)]
@@ -28,10 +25,14 @@ pub(in crate::shard) struct Drain {
 impl Drain {
     /// The number of connections to be closed by now. The first is closed at once: a drain with one connection, or
     /// none, takes no time.
-    fn target(&self, now_ms: u64, drain_ms: u64) -> usize {
+    fn target(&self, now_ms: u64, timeouts: &Timeouts) -> usize {
         let total = self.keys.len();
         let elapsed_ms = now_ms.saturating_sub(self.began_ms);
-        let span_ms = drain_ms.min((total as u64).saturating_mul(CLOSE_EVERY_MS_MAX));
+        let Timeouts { drain_ms, drain_closes_per_second_min: rate, .. } = timeouts;
+        // With fewer connections than the rate closes in `drain_ms`, a drain takes less: their return is no burden for
+        // another server.
+        let span_ms = (total as u64).saturating_mul(1000).checked_div(*rate as u64);
+        let span_ms = span_ms.map_or(*drain_ms, |span_ms| span_ms.min(*drain_ms));
         let due = (total as u64).saturating_mul(elapsed_ms).checked_div(span_ms);
         due.and_then(|due| usize::try_from(due + 1).ok()).unwrap_or(total).min(total)
     }
@@ -87,7 +88,7 @@ impl<W: World> Door<W> {
         let carry = &mut self.clients.channels.carry;
         let now_ms = carry.now_ms();
         let Some(mut drain) = self.drain.take() else { return };
-        let target = drain.target(now_ms, carry.timeouts.drain_ms).max(drain.closed_count);
+        let target = drain.target(now_ms, &carry.timeouts).max(drain.closed_count);
         let due: Vec<Key> = drain.keys[drain.closed_count..target].to_vec();
         drain.closed_count = target;
         carry.counters.drain_left.set((drain.keys.len() - target) as u64);
@@ -109,14 +110,30 @@ mod tests {
     #[test]
     fn closes_are_spread_evenly_and_begin_at_once() {
         let drain = |count| Drain { began_ms: 1000, keys: vec![Key::from_token(0); count], closed_count: 0 };
-        let targets =
-            |count, drain_ms| [1000, 1499, 1500, 1999, 2000].map(|at| drain(count).target(at, drain_ms));
+        let timeouts = |drain_ms, drain_closes_per_second_min| Timeouts {
+            drain_ms,
+            drain_closes_per_second_min,
+            ..Timeouts::default()
+        };
+        let targets = |count, drain_ms| {
+            let timeouts = timeouts(drain_ms, 20);
+            [1000, 1499, 1500, 1999, 2000].map(|at| drain(count).target(at, &timeouts))
+        };
         assert_eq!(targets(100, 1000), [1, 50, 51, 100, 100]);
         assert_eq!(targets(1, 10_000), [1; 5], "nobody waits for a spread of one");
         assert_eq!(targets(2, 10_000), [1, 2, 2, 2, 2], "a few are closed sooner");
         assert_eq!(targets(30, 10_000), [1, 10, 11, 20, 21]);
         assert_eq!(targets(7, 0), [7; 5]);
         assert_eq!(targets(0, 10_000), [0; 5]);
-        assert_eq!(drain(3).target(u64::MAX, 3_600_000), 3);
+        let at = |ms: u64, drain_ms, rate| drain(3000).target(1000 + ms, &timeouts(drain_ms, rate));
+        assert_eq!([at(0, 10_000, 500), at(3000, 10_000, 500), at(6000, 10_000, 500)], [1, 1501, 3000]);
+        assert_eq!([at(1000, 2000, 500), at(2000, 2000, 500)], [1501, 3000], "drain_ms is the longest time");
+        assert_eq!(
+            [at(5000, 10_000, 1), at(9_999, 10_000, 0)],
+            [1501, 3000],
+            "the rate is the lowest, 0 is none"
+        );
+        let all = timeouts(3_600_000, usize::MAX);
+        assert_eq!([drain(3).target(1000, &all), drain(3).target(u64::MAX, &all)], [3; 2]);
     }
 }

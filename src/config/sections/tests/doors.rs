@@ -44,7 +44,7 @@ fn every_variable_of_centrifugo_is_taken_at_its_default() {
     // One default of throng differs.
     assert_eq!(
         effective.config,
-        program("compression_min_bytes = 0\ndrain_ms = 30000\n[client]", &[]).unwrap().config
+        program("compression_min_bytes = 0\n[shutdown]\ntimeout = \"30s\"\n[client]", &[]).unwrap().config
     );
 }
 

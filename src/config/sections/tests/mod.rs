@@ -210,7 +210,7 @@ fn its_tokens_and_hooks_are_those_that_it_names() {
     assert_eq!(outside.publish, Some(publish));
     assert_eq!(outside.rpc, Some(HookOptions { endpoint: endpoint("rpc"), ..HookOptions::default() }));
     assert_eq!((&outside.refresh, &outside.subscribe, &outside.sub_refresh), (&None, &None, &None));
-    assert_eq!((outside.worker_count, outside.hook_requests_max), (2, 512));
+    assert_eq!((outside.worker_count, outside.hook_requests_max), (2, 2048));
 }
 
 #[test]

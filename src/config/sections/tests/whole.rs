@@ -18,7 +18,7 @@ fn json(text: &str) -> Config {
 #[test]
 fn every_default_of_centrifugo_says_what_holds_anyway() {
     // Two defaults of throng differ.
-    let ours = toml("compression_min_bytes = 0\ndrain_ms = 30_000\n[client]").unwrap().config;
+    let ours = toml("compression_min_bytes = 0\n[shutdown]\ntimeout = \"30s\"\n[client]").unwrap().config;
     for (ending, text) in [("json", DEFAULTS), ("toml", DEFAULTS_TOML), ("yaml", DEFAULTS_YAML)] {
         let effective = load(ending, text, &[]).unwrap_or_else(|errors| panic!("{errors:#?}"));
         assert_eq!(effective.config, ours, "{ending}");
