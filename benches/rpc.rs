@@ -87,6 +87,7 @@ impl Served {
             press: &mut self.press,
             counts: Counts::default(),
             told: &Told::default(),
+            notes: &mut Vec::new(),
         };
         call(&mut self.session, &mut self.handler, &mut cx)
     }

@@ -128,18 +128,21 @@ fn routes(config: &Config) -> RouteTable {
     };
     let route = |path: &str, access, body_bytes_max| Route {
         path: path.to_owned(),
-        is_tree: body_bytes_max > 0,
+        is_tree: path == paths.api,
         access,
         body_bytes_max,
     };
     let table = vec![
-        route(&paths.health, health_access.clone(), 0),
-        route(READY_PATH, health_access, 0),
-        route(&paths.metrics, metrics_access, 0),
+        route(&paths.health, health_access.clone(), PROBE_BODY_BYTES_MAX),
+        route(READY_PATH, health_access, PROBE_BODY_BYTES_MAX),
+        route(&paths.metrics, metrics_access, PROBE_BODY_BYTES_MAX),
         route(&paths.api, api_access, api.body_bytes_max),
     ];
     RouteTable { table, requests_max: api.requests_max, headers: ROUTE_HEADERS.to_vec() }
 }
+
+/// Maximum of bytes of a probe's body, which is ignored: some programs send one.
+const PROBE_BODY_BYTES_MAX: usize = 1024;
 
 /// Path of the readiness check.
 const READY_PATH: &str = "/ready";

@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Router, extract};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -68,7 +68,8 @@ pub(super) fn paths(
     Router::new()
         .route("/", get(move || async move { index }))
         .route(&paths.metrics, get(metrics_text))
-        .route(&paths.health, get(alive))
+        // As in Centrifugo, with any method.
+        .route(&paths.health, any(alive))
         .route(READY, get(ready))
         .route("/debug/memory", get(memory_json))
         .with_state(view)

@@ -11,6 +11,9 @@ use crate::base::networks::Networks;
 use crate::base::shared::Shared;
 use crate::proto::ws::{self, Kind, Press};
 
+/// Maximum number of notes about one input.
+const NOTES_MAX: usize = 16;
+
 /// The context of a session's input.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -44,6 +47,24 @@ pub struct Context<'a> {
     pub counts: Counts,
     /// Counters of errors and unsubscribe pushes.
     pub told: &'a Told,
+    /// Events for the shard's log.
+    pub notes: &'a mut Vec<Note>,
+}
+
+/// An event for the log of the shard: sessions do not log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A command was answered with an error.
+    Failed {
+        /// The client's number of the command.
+        id: u32,
+        /// The code of the error.
+        code: u32,
+        /// The message of the error.
+        message: Box<str>,
+    },
+    /// A request was refused because of the origin of its page: the origin as it was sent, or several.
+    ForeignOrigin(Box<str>),
 }
 
 /// A client's certificate, verified against the authorities of the configuration.
@@ -57,9 +78,17 @@ pub struct ClientCertificate<'a> {
 }
 
 impl Context<'_> {
-    /// Counts an error in a reply.
-    pub(super) fn count_error(&self, code: u32) {
+    /// Counts an error in the reply to a command, and notes it.
+    pub(super) fn note_error(&mut self, id: u32, code: u32, message: &str) {
         self.told.errors[labels::code_place(labels::ERRORS, code)].add(1);
+        self.note(|| Note::Failed { id, code, message: message.into() });
+    }
+
+    /// Notes an event, unless the same input has caused many.
+    pub(super) fn note(&mut self, note: impl FnOnce() -> Note) {
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(note());
+        }
     }
 
     /// Counts the end of a subscription that the client did not ask for.

@@ -6,7 +6,7 @@
 use super::desk::{Away, Denied, Route};
 use super::endpoint::{Opened, Serves};
 use super::raw::{Handler, Peer, Raw};
-use super::{Action, CloseReason, Context, Forwarded, Phase, Session, socketio};
+use super::{Action, CloseReason, Context, Forwarded, Note, Phase, Session, socketio};
 use crate::proto::chunked::{Decoder, Flaw};
 use crate::proto::forwarded;
 use crate::proto::http::{Framing, Refusal, Request, Status};
@@ -277,7 +277,10 @@ fn open<H: Handler>(
     }
     let cors = match endpoints.admit(kind, &request) {
         Ok(cors) => cors,
-        Err(refusal) => return refuse(refusal, "", cx),
+        Err(refusal) => {
+            cx.note(|| Note::ForeignOrigin(request.values("origin").collect::<Vec<_>>().join(", ").into()));
+            return refuse(refusal, "", cx);
+        }
     };
     let awaited = match check_body(&request, kind, head_bytes, cx) {
         Ok(body) => Awaited { body, cors },

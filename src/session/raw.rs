@@ -501,6 +501,7 @@ mod tests {
                 in_place: None,
                 counts: Counts::default(),
                 told: &crate::session::Told::default(),
+                notes: &mut Vec::new(),
             },
         );
         (out, actions, outcome)
@@ -613,6 +614,7 @@ mod tests {
             in_place: None,
             counts: Counts::default(),
             told: &crate::session::Told::default(),
+            notes: &mut Vec::new(),
         };
         let outcome = match at {
             "open" => {

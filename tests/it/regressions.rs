@@ -16,6 +16,7 @@ mod hooks;
 mod http_requests;
 mod json_shapes;
 mod labels;
+mod log_of_clients;
 mod logs;
 mod numbers;
 mod one_port;

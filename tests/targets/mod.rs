@@ -105,6 +105,7 @@ impl Driver {
             press: &mut self.press,
             counts: self.counts,
             told: &Told::default(),
+            notes: &mut Vec::new(),
         };
         let result = call(&mut self.session, &mut self.handler, &mut cx);
         self.counts = cx.counts;

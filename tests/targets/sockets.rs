@@ -212,6 +212,7 @@ impl Life {
             press: &mut Press::new(None),
             counts: Counts::default(),
             told: &Told::default(),
+            notes: &mut Vec::new(),
         };
         call(&mut self.session, &mut self.app, &mut cx)
     }

@@ -174,6 +174,7 @@ mod tests {
             press: &mut Press::new(None),
             counts: Counts::default(),
             told: &Told::default(),
+            notes: &mut Vec::new(),
         };
         let session = Centrifuge::new(wire, Opening::default());
         for item in items() {

@@ -298,7 +298,7 @@ impl Centrifuge {
                     );
                 }
                 Outcome::Error { code, message } => {
-                    cx.count_error(code);
+                    cx.note_error(id, code, &message);
                     return protocol::put_error(cx.out, start, self.wire.encoding, id, code, &message, false);
                 }
             }
@@ -443,7 +443,7 @@ fn put_apart(apart: &Apart, cx: &mut Context<'_>) {
 }
 
 fn put_error(cx: &mut Context<'_>, start: usize, encoding: Encoding, id: u32, error: &Error) {
-    cx.count_error(error.code);
+    cx.note_error(id, error.code, error.message);
     protocol::put_error(cx.out, start, encoding, id, error.code, error.message, error.temporary);
 }
 
@@ -505,6 +505,7 @@ mod tests {
                 forwarded: crate::session::Forwarded::default(),
                 counts,
                 told: &Told::default(),
+                notes: &mut Vec::new(),
             };
             call(session, &mut cx)
         }

@@ -179,7 +179,7 @@ impl Centrifuge {
         if self.wire.transport.is_uni() {
             return;
         }
-        cx.count_error(code);
+        cx.note_error(id, code, message);
         let start = cx.out.len();
         protocol::put_error(cx.out, start, self.wire.encoding, id, code, message, temporary);
         self.sent(start, cx.apart.len(), cx);

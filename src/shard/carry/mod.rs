@@ -3,7 +3,7 @@
 //!
 //! * A connection: `conn`, `client` (user, permissions), `pending` and `queued` (its commands), `layers` (TLS, proxy),
 //!   `access`.
-//! * Input: `receive`, `unread` (input left in sockets), `tls` (records), `speak` (calls of sessions).
+//! * Input: `receive`, `unread` (input left in sockets), `tls` (records), `speak` (calls of sessions), `notes` (their log).
 //! * Output: `flush` (outboxes, backpressure). Requests for other threads: `desk`.
 //! * Endings: `time` (deadlines, heartbeats), `leaving` (clients that close while commands wait), `close`.
 //! * Memory: `account` and `ledger` count, `pressure` measures the shortage.
@@ -18,6 +18,7 @@ pub(in crate::shard) mod flush;
 pub(in crate::shard) mod layers;
 pub(in crate::shard) mod leaving;
 pub mod ledger;
+pub(in crate::shard) mod notes;
 mod pending;
 pub(in crate::shard) mod pressure;
 pub(in crate::shard) mod queued;
@@ -47,6 +48,7 @@ use account::Account;
 use close::Ended;
 use conn::Conn;
 use desk::Forwarding;
+use notes::Notes;
 use pressure::Pressure;
 use time::{Pinged, Wall};
 use unread::Newcomers;
@@ -95,6 +97,8 @@ pub(in crate::shard) struct Carry<W: World> {
     pub(in crate::shard) schedules: Schedules,
     /// Actions requested by the current session.
     pub(in crate::shard) actions: Vec<Action>,
+    /// Events for the log.
+    pub(in crate::shard) notes: Notes,
     /// Connections with a new outbox, to be flushed.
     pub(in crate::shard) dirty: Vec<Key>,
     /// Connections with unread input: there will be no other readable event.
@@ -152,6 +156,7 @@ impl<W: World> Carry<W> {
             records_wait: None,
             schedules: Schedules::default(),
             actions: Vec::new(),
+            notes: Notes::default(),
             dirty: Vec::new(),
             unread: Vec::new(),
             newcomers: Newcomers::default(),

@@ -34,6 +34,7 @@ impl<W: World> Carry<W> {
             press: &mut self.press,
             counts: Counts::default(),
             told: &self.counters.told,
+            notes: self.notes.pending(),
         };
         let result = call(&mut conn.session, &mut self.handler, &mut cx);
         let (counts, forwarded) = (cx.counts, cx.forwarded);
@@ -48,6 +49,9 @@ impl<W: World> Carry<W> {
         self.counters.heartbeats_sent.add(counts.pings);
         if counts.pongs > 0 {
             self.pong_came(key);
+        }
+        if !self.notes.is_empty() {
+            self.tell_notes(key);
         }
         Some(result)
     }

@@ -143,7 +143,7 @@ fn a_time_in_the_past_is_an_error_and_a_refresh_without_one_the_end() {
     for (result, code) in [
         (json!({}), 3005),
         (json!({"expire_at": 0}), 3005),
-        (json!({"b64info": "*", "expire_at": 4e9}), 3004),
+        (json!({"b64info": "*", "expire_at": 4_000_000_000_u64}), 3004),
     ] {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let mut peer = Peer::open(server.address, PATH);

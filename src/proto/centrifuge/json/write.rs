@@ -65,7 +65,7 @@ pub fn put_error(out: &mut Vec<u8>, start: usize, id: u32, code: u32, message: &
     reply.number("id", id.into());
     let mut error = reply.object("error");
     error.number_always("code", code.into());
-    error.text_always("message", message);
+    error.text("message", message);
     error.flag("temporary", temporary);
     error.close();
     reply.close();

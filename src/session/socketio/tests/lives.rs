@@ -129,6 +129,7 @@ fn long_intervals_are_rounded_up_and_begin_apart() {
                 press: &mut Press::new(None),
                 counts: Counts::default(),
                 told: &told,
+                notes: &mut Vec::new(),
             };
             let mut session: AnySession<Value> = AnySession::begin(Speaks::Http);
             session.receive(&mut HEAD.as_bytes().to_vec(), &mut SocketIo(App::default()), &mut cx).unwrap();

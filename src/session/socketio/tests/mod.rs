@@ -151,6 +151,7 @@ impl Talk {
             press: &mut press,
             counts: Counts::default(),
             told: &told,
+            notes: &mut Vec::new(),
         };
         let outcome = call(&mut self.session, &mut self.app, &mut cx);
         self.counts = cx.counts;
