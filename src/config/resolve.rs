@@ -292,9 +292,6 @@ fn overlay(
         typed.partition(|typed| matches!(typed.target, Target::Flat(_)));
     let variables = around.variables.named();
     lay(&mut effective, &flat, &variables, errors);
-    // The nearest source of the key decides.
-    let of_drain = flat.iter().rev().find(|typed| place_name(typed) == DRAIN);
-    let is_drain_timed = of_drain.is_some_and(|typed| typed.name == DRAIN);
     if effective.is_typed("development") {
         effective.is_development = effective.config.development;
     }
@@ -321,7 +318,7 @@ fn overlay(
         // A key that was set is required, in development mode, too.
         effective.sections.close_api();
     }
-    follow(&mut effective, is_drain_timed);
+    follow(&mut effective, is_drain_timed(&flat));
     if effective.is_typed("control") {
         effective.sections.keep_inside();
     }
@@ -454,6 +451,12 @@ const DRAIN: &str = "drain_ms";
 
 /// Connections that a drain closes per second at least where its time is set by throng's own key.
 const TIMED_CLOSES_PER_SECOND_MIN: usize = 20;
+
+/// Whether the time of a drain is set by throng's own key, in the nearest source of it.
+fn is_drain_timed(flat: &[&Typed]) -> bool {
+    let nearest = flat.iter().rev().find(|typed| place_name(typed) == DRAIN);
+    nearest.is_some_and(|typed| typed.name == DRAIN)
+}
 
 /// Sets defaults that depend on another key, so that raising one limit does not need three flags. `is_drain_timed`:
 /// the time of a drain is set by throng's own key.
