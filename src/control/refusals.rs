@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Number of looks without another line after one.
 const QUIET_LOOKS: u32 = 10;
 
-/// What is refused or dropped, and the reasons: each a counter and a text.
+/// A kind of thing that is refused or dropped, and the reasons: each a counter and a text.
 #[derive(Debug)]
 struct Topic {
     what: &'static str,
