@@ -157,6 +157,18 @@ impl Outbox {
         fill(&self.segments, self.head_written, slices)
     }
 
+    /// Calls `take` with each slice that is not sealed, in order.
+    pub fn each_slice(&self, mut take: impl FnMut(&[u8])) {
+        let mut written = self.head_written;
+        for segment in &self.segments {
+            segment.each_slice(written, |slice| {
+                take(slice);
+                true
+            });
+            written = 0;
+        }
+    }
+
     /// Removes the first `written` bytes, and frees the segments that are written.
     ///
     /// # Panics

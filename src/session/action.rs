@@ -1,5 +1,6 @@
 //! Requests of sessions to their shards.
 
+use super::polling::Poll;
 use super::Deferred;
 use super::desk::PlainRequest;
 use crate::base::slots::Key;
@@ -42,6 +43,8 @@ pub enum Action {
         /// The commands, for [`super::Session::emulated`].
         data: Vec<u8>,
     },
+    /// Pass this request to a session without a socket; [`super::Session::answered`] takes the answer.
+    Poll(Poll),
     /// Forward this request for an answer from outside; [`super::Session::answered`] takes the answer.
     HandOver(Box<PlainRequest>),
     /// Schedule the answer to a wrong key, by [`super::Session::answered`].

@@ -11,6 +11,8 @@ use std::fmt;
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::head::Standing;
+use super::polling::{Poll, PollAsk};
+use crate::base::slots::Key;
 use crate::proto::authority;
 use crate::proto::http::{Refusal, Request, Status, connection_line, is_of_proxy};
 
@@ -131,10 +133,10 @@ impl PlainResponse {
         response
     }
 
-    fn put(&self, connection: &str, has_body: bool, out: &mut Vec<u8>) {
+    fn put(&self, lines: &[&str], has_body: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(self.head.as_bytes());
-        out.extend_from_slice(format!("Content-Length: {}\r\n{connection}\r\n", self.body.len()).as_bytes());
+        out.extend_from_slice(format!("Content-Length: {}\r\n{}\r\n", self.body.len(), lines.concat()).as_bytes());
         if has_body {
             out.extend_from_slice(&self.body);
         }
@@ -152,6 +154,12 @@ pub struct Away {
     is_head: bool,
     is_http_1_0: bool,
     standing: Standing,
+    /// Header lines of the answer beside those of the response.
+    lines: String,
+    /// Whether another session answers.
+    is_poll: bool,
+    /// The place of the session whose output is the answer.
+    fetches_from: Option<(u16, Key)>,
     /// The answer to a wrong key, which is only delayed.
     denied: Option<PlainResponse>,
 }
@@ -163,6 +171,8 @@ pub enum Wait {
     Answer,
     /// The scheduled answer to a wrong key.
     Moment,
+    /// The answer of a session without a socket, which has a deadline of its own.
+    Poll,
 }
 
 /// The reason for which a request is not forwarded.
@@ -185,8 +195,20 @@ impl Away {
             is_head: request.method == "HEAD",
             is_http_1_0: request.is_http_1_0(),
             standing,
+            lines: String::new(),
+            is_poll: false,
+            fetches_from: None,
             denied: None,
         }
+    }
+
+    /// A request for a session without a socket. `cors`: header lines of the answer.
+    pub(super) fn polling(request: &Request<'_>, cors: &str, poll: &Poll) -> Self {
+        // A valid session id is as good as a key.
+        let standing = if poll.place.is_some() { Standing::Trusted } else { Standing::New };
+        let fetches_from = poll.place.filter(|_| poll.ask == PollAsk::Fetch);
+        let lines = cors.to_owned();
+        Self { lines, is_poll: true, fetches_from, ..Self::handed(request, standing) }
     }
 
     /// A request with a wrong key. If its body is incomplete it is the connection's last.
@@ -220,7 +242,16 @@ impl Away {
     }
 
     pub(super) fn wait(&self) -> Wait {
-        if self.denied.is_some() { Wait::Moment } else { Wait::Answer }
+        match (&self.denied, self.is_poll) {
+            (Some(_), _) => Wait::Moment,
+            (None, true) => Wait::Poll,
+            (None, false) => Wait::Answer,
+        }
+    }
+
+    /// The place of the session whose output is the answer.
+    pub(super) fn fetches_from(&self) -> Option<(u16, Key)> {
+        self.fetches_from
     }
 
     /// Makes this the last request of the connection.
@@ -232,7 +263,8 @@ impl Away {
     /// another request.
     pub(super) fn answer(self, response: Option<&PlainResponse>, out: &mut Vec<u8>) -> (Vec<u8>, bool) {
         if let Some(response) = response.or(self.denied.as_ref()) {
-            response.put(connection_line(self.is_last, self.is_http_1_0), !self.is_head, out);
+            let connection = connection_line(self.is_last, self.is_http_1_0);
+            response.put(&[&self.lines, connection], !self.is_head, out);
         }
         (self.rest, !self.is_last)
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::centrifuge::{Centrifuge, HeldHead, Opening};
 use super::desk::RouteTable;
 use super::wire::{Framing, Transport, Wire};
+use super::polling::Poll;
 use super::{Action, Context, engine};
 use crate::hub::codes::CodeRule;
 use crate::proto::centrifuge::message::Encoding;
@@ -105,6 +106,8 @@ pub(super) enum Opened {
     Session(Centrifuge, Option<Vec<u8>>),
     /// An Engine.IO session.
     Engine(engine::Handshake),
+    /// A request for a session without a socket.
+    Poll(Poll),
     /// The request is answered; another one may follow on the same connection.
     Answered,
 }
@@ -197,7 +200,7 @@ impl Endpoints {
                 Ok(Opened::Answered)
             }
             Serves::Emulation => self.emulate(request, body, cors, cx),
-            Serves::SocketIo => Ok(engine::open(request, cors, cx)?.map_or(Opened::Answered, Opened::Engine)),
+            Serves::SocketIo => engine::open(request, body, cors, cx),
             Serves::Centrifuge(transport) if transport.framing() == Framing::WebSocket => {
                 let upgrade = Upgrade::parse(request, SUBPROTOCOLS, cx.press.is_on())?;
                 admit_client(cx)?;

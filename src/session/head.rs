@@ -372,7 +372,11 @@ fn check_body(
     if framing != Framing::Length(0) && !(request.method == "POST" && kind.is_some_and(Serves::takes_post)) {
         return Err(if request.method == "POST" && kind.is_some() { USE_GET } else { NO_BODY });
     }
-    body_of(request, head_bytes, cx.settings.ws.message_bytes_max)
+    let bytes_max = match kind {
+        Some(Serves::SocketIo) => cx.settings.socketio.payload_bytes_max,
+        Some(_) | None => cx.settings.ws.message_bytes_max,
+    };
+    body_of(request, head_bytes, bytes_max)
 }
 
 /// How a body of at most so many bytes ends.
@@ -400,6 +404,11 @@ fn answer<H: Handler>(
                 Opening { first, ..Opening::new(Session::Centrifuge(session)) }
             }
             Opened::Engine(opening) => Opening::new(Session::SocketIo(socketio::Session::new(opening, cx))),
+            Opened::Poll(poll) => {
+                let away = Away::polling(request, cors, &poll);
+                cx.actions.push(Action::Poll(poll));
+                Opening::new(Session::Away(Box::new(away)))
+            }
             Opened::Answered => {
                 cx.counts.requests += 1;
                 Opening::new(Session::Head(Head::kept()))
@@ -408,7 +417,7 @@ fn answer<H: Handler>(
         None => open_raw(request, handler, cx),
     };
     match opened {
-        Ok(opening) if opening.session.phase() == Phase::Opening && request.is_last() => {
+        Ok(opening) if matches!(opening.session, Session::Head(_)) && request.is_last() => {
             Err(CloseReason::Answered)
         }
         Ok(opened) => Ok(opened),

@@ -8,6 +8,7 @@
 //! * `centrifuge`: its commands become asks (`commands`); `replies` and `pushes` write the results with the protocol's
 //!   numbers. `raw`: endpoints of a [`Handler`]. `socketio`, over `engine`: sockets of a Socket.IO application. `desk`:
 //!   requests that are answered outside the shards.
+//! * `polling`: requests of HTTP long-polling, for sessions without a socket.
 //! * `context` is the input and output of each call, `action` the list of everything that a client can cause.
 //! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of
 //!   deliveries.
@@ -29,6 +30,7 @@ mod facets;
 mod format;
 pub(crate) mod head;
 pub(crate) mod labels;
+mod polling;
 mod pongs;
 pub mod raw;
 mod secret;
@@ -50,6 +52,8 @@ pub use endpoint::{Endpoint, Endpoints, Serves};
 pub use facets::Phase;
 pub(crate) use facets::Pings;
 pub(crate) use format::{Format, encode};
+pub(crate) use polling::{PollAsk, PollOpening, PollRefusal, ended, fetched, posted};
+pub(crate) use polling::Poll;
 use pongs::Pongs;
 pub use raw::{Handler, Message, NoHandler, Peer};
 pub use secret::Secret;
@@ -354,6 +358,7 @@ impl<S> Session<S> {
             None
         };
         match (self, registered) {
+            (Self::SocketIo(session), _) if session.is_polled() => session.end_poll(reason, out),
             (Self::Raw(_) | Self::SocketIo(_), Some((code, text))) => {
                 ws::put_close(out, Some(code), &format!("{text}; retry after {retry_ms} ms"));
             }

@@ -48,7 +48,7 @@ impl<W: World> Shard<W> {
     pub(super) fn expire_wait(&mut self, key: Key) {
         match self.carry().conns.entry(key).and_then(|conn| conn.session.waits_for()) {
             Some(Wait::Moment) => self.respond(key, None),
-            Some(Wait::Answer) => self.channels().close(key, CloseReason::Refused(UNANSWERED)),
+            Some(Wait::Answer | Wait::Poll) => self.channels().close(key, CloseReason::Refused(UNANSWERED)),
             None => {}
         }
     }

@@ -54,6 +54,8 @@ impl<W: World> Shard<W> {
             "nothing of a connection waits beyond its turn"
         );
         assert!(carry.post.has_told_all(), "what is done is told in its turn");
+        let is_polled = |key: &Key| carry.conns.entry(*key).is_some_and(|conn| conn.socket.is_none());
+        assert!(carry.parked.keys().all(is_polled), "a poll is parked at a session without a socket");
         let mut interest = 0;
         for (key, conn) in carry.conns.iter() {
             self.check_stage(key, conn);
@@ -81,10 +83,14 @@ impl<W: World> Shard<W> {
     fn check_stage(&self, key: Key, conn: &Conn<W::Socket, W::State>) {
         let carry = &self.door.clients.channels.carry;
         if conn.outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
+            let waits_for_poll = conn.socket.is_none() && !carry.parked.contains_key(&key);
             assert!(
-                conn.is_dirty || conn.is_writable_armed || conn.is_corked,
-                "queued means dirty, or waiting for room: {key:?}"
+                conn.is_dirty || conn.is_writable_armed || conn.is_corked || waits_for_poll,
+                "queued means dirty, or waiting for room or for a poll: {key:?}"
             );
+        }
+        if conn.stage == Stage::Open {
+            assert_eq!(conn.socket.is_none(), conn.session.is_polled(), "only who is polled has no socket: {key:?}");
         }
         let place = match (conn.stage, conn.session.phase()) {
             (Stage::Open, Phase::Opening) => CountedAs::HalfOpen,

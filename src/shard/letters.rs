@@ -69,6 +69,7 @@ impl<W: World> Shard<W> {
             }
             Letter::Emulated { conn, data } => self.clients().emulated(conn, &data),
             Letter::Served { receipt, response } => self.served(receipt, response.as_deref()),
+            Letter::Poll { receipt, session, ask } => self.poll(receipt, session, ask),
             Letter::Look { what: Look::Channels { pattern }, asker } => {
                 let channels = self.channels().home.channels(&pattern);
                 self.channels().reply(Waiter::Asker(asker), home::Answer::Channels(channels));

@@ -5,7 +5,7 @@
 //! communicate by letters. A shard runs over any [`Net`], so tests run it in a simulated world.
 //!
 //! * The turn: `reading` (from readable to done), `deadlines`, `letters` (reading them), `answering` (answers to
-//!   forwarded requests).
+//!   forwarded requests), `polling` (sessions without a socket).
 //! * Letters: `mailbox` has the queues, `mailbox/letter` and `mailbox/order` the contents.
 //! * Ports: `outside` (tokens, hooks) and `desk` (forwarded requests) are traits that other threads serve.
 //! * Metrics: `counters`, the list of all counts of a shard.
@@ -28,6 +28,7 @@ mod letters;
 pub mod mailbox;
 pub mod options;
 pub mod outside;
+mod polling;
 mod reading;
 mod renew;
 

@@ -24,6 +24,10 @@ impl<W: World> Shard<W> {
         let Some(conn) = carry.conns.entry_mut(key) else { return carry.counters.stale_ids.add(1) };
         conn.is_read_closed |= closed;
         let had_left = conn.has_left;
+        if closed && conn.session.fetches_from().is_some() {
+            // Nobody is there to read the answer.
+            return self.channels().close(key, CloseReason::Hangup);
+        }
         if conn.is_read_paused || conn.is_unread {
             if closed {
                 self.clients().pause_reading_behind_commands(key);

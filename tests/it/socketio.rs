@@ -15,6 +15,8 @@ use crate::support::{Frame, Peer, Server};
 #[expect(dead_code, unreachable_pub, reason = "elsewhere it is a program of its own")]
 mod conformance;
 
+mod polling;
+
 const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 
 /// A server with the example's application.

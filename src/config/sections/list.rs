@@ -297,13 +297,13 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("init.handler_prefix", "Path of that endpoint", |s| Slot::Text(&mut s.init.path, Form::Path)),
     key(
         "socketio.enabled",
-        "Serve Socket.IO clients over WebSocket, for an application written in Rust (throng only)",
+        "Serve Socket.IO clients, for an application written in Rust (throng only)",
         |s| Slot::Switch(&mut s.socketio.enabled),
     ),
     key("socketio.path", "Path of the Socket.IO endpoint, with or without a slash at the end", |s| {
         Slot::Text(&mut s.socketio.path, Form::Path)
     }),
-    key("socketio.transports", "Transports that Socket.IO clients may use: only websocket so far", |s| {
+    key("socketio.transports", "Transports that Socket.IO clients may use: polling, websocket", |s| {
         Slot::Texts(&mut s.socketio.transports)
     }),
     key("socketio.ping_interval", "Time between two pings to a Socket.IO client", |s| {

@@ -251,11 +251,12 @@ fn origins(sections: &Sections, tell: Tell<'_>) {
     }
 }
 
-/// Refuses what Socket.IO does not do yet.
+/// Checks the names of Socket.IO's transports.
 fn socketio(sections: &Sections, tell: Tell<'_>) {
     let transports = &sections.socketio.transports;
-    if transports.as_slice() != ["websocket"] {
-        let complaint = "expected [\"websocket\"]: HTTP long-polling is not served yet, so clients set transports to the same";
+    let is_known = |name: &String| name == "polling" || name == "websocket";
+    if transports.is_empty() || !transports.iter().all(is_known) {
+        let complaint = "expected \"polling\", \"websocket\" or both";
         tell("socketio.transports".to_owned(), complaint.to_owned());
     }
 }

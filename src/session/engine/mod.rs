@@ -1,16 +1,16 @@
 //! Engine.IO sessions of protocol 4: open, heartbeat, close, and packets in both directions.
 //!
 //! * `open` answers requests: it opens a session, or refuses as the protocol demands.
-//! * `outlet`: how packets leave. Nothing else knows that a session is a WebSocket.
+//! * `outlet`: how packets leave. Nothing else knows whether a session is a WebSocket or is polled.
 //!
 //! Invariant: the server pings every `ping_interval`, whatever else it sends: clients close when no ping has come for an
-//! interval and a timeout. Left out: the content of messages ([`super::socketio`]); HTTP long-polling.
+//! interval and a timeout. Left out: the content of messages ([`super::socketio`]); upgrade from polling to WebSocket.
 
 mod open;
 mod outlet;
 
-pub(in crate::session) use open::{Handshake, open};
-pub(in crate::session) use outlet::{Outlet, Target};
+pub(in crate::session) use open::{Handshake, PollQuery, open};
+pub(in crate::session) use outlet::{Outlet, Target, end_of_poll, polled_body};
 
 use super::socketio::SocketIoOptions;
 use super::{CloseReason, Context};
@@ -87,7 +87,7 @@ impl Engine {
         let SocketIoOptions { ping_timeout_ms, .. } = cx.settings.socketio;
         if self.awaits_pong {
             // The client's input is not read while this much waits for it: its answer may be there.
-            if cx.waiting_bytes <= cx.settings.outbox_bytes_max / 2 {
+            if self.outlet.is_polled || cx.waiting_bytes <= cx.settings.outbox_bytes_max / 2 {
                 return Err(CloseReason::NoPong);
             }
         } else {

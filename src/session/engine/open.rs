@@ -2,18 +2,21 @@
 //!
 //! Invariant: a refusal has the protocol's code and message: clients and test suites look at them.
 
+use super::outlet::SEPARATOR;
 use super::{Engine, Outlet};
 use crate::base::slots::Key;
 use crate::proto::engine::{EngineProtocol, EngineQuery, EngineRefusal, Open, TransportAsked};
 use crate::proto::http::{Refusal, Request, Status, connection_line};
 use crate::proto::ws::handshake::Upgrade;
-use crate::proto::ws::{Kind, frame};
+use crate::proto::ws::{Deflate, Kind, frame};
 use crate::session::Context;
+use crate::session::endpoint::Opened;
+use crate::session::polling::{Poll, PollAsk, PollOpening};
 
 /// Parameters of the query that belong to Engine.IO; the others are the application's.
 const OWN_PARAMETERS: [&str; 6] = ["EIO", "transport", "sid", "t", "b64", "j"];
 
-/// A session that was opened.
+/// A session that was opened by WebSocket.
 #[derive(Debug)]
 pub(in crate::session) struct Handshake {
     pub(in crate::session) engine: Engine,
@@ -21,29 +24,96 @@ pub(in crate::session) struct Handshake {
     pub(in crate::session) query: Box<str>,
 }
 
-/// Answers a request: `None` when it is refused, and another may follow on the connection.
+/// The query of a request that opens a session by HTTP long-polling.
+#[derive(Debug, PartialEq)]
+pub(in crate::session) struct PollQuery {
+    /// The application's part of the query.
+    query: Box<str>,
+}
+
+impl PollQuery {
+    /// Opens the session, and appends the packet that says so to `cx.out`.
+    pub(in crate::session) fn open(self, cx: &mut Context<'_>) -> Handshake {
+        let is_msgpack = cx.settings.socketio.is_msgpack;
+        let outlet = Outlet { base64: true, is_msgpack, deflate: Deflate::Off, is_polled: true };
+        put_open(outlet, cx);
+        Handshake { engine: Engine::new(outlet, cx), query: self.query }
+    }
+}
+
+/// What a request wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// To open a session by WebSocket.
+    WebSocket,
+    /// To open a session by HTTP long-polling.
+    Polling,
+    /// The output of a session.
+    Fetch((u16, Key)),
+    /// To deliver packets.
+    Post((u16, Key)),
+}
+
+/// Answers a request, or opens a session.
 ///
 /// # Errors
 /// A refused upgrade, or one that is no valid WebSocket request; the connection ends.
 pub(in crate::session) fn open(
     request: &Request<'_>,
+    body: &[u8],
     cors: &str,
     cx: &mut Context<'_>,
-) -> Result<Option<Handshake>, Refusal> {
+) -> Result<Opened, Refusal> {
     let text = request.query.unwrap_or_default();
     let query = EngineQuery::read(text);
     let is_upgrade = request.has_token("upgrade", "websocket");
-    if let Err(refusal) = check(&query, request.method, is_upgrade) {
-        if is_upgrade {
-            return Err(Refusal::new(Status::BadRequest, refusal.message()));
+    let place = |sid: &str| cx.settings.secret.place(sid);
+    let transports = &cx.settings.socketio.transports;
+    let poll = |place, ask| Ok(Opened::Poll(Poll { place, ask }));
+    match check(&query, request.method, is_upgrade, transports, place) {
+        Ok(Wish::WebSocket) => open_websocket(request, &query, cx).map(Opened::Engine),
+        Ok(Wish::Polling) => {
+            let query = PollQuery { query: of_application(text) };
+            poll(None, PollAsk::Open(PollOpening(query)))
         }
-        put_refusal(refusal, request, cors, cx.out);
-        return Ok(None);
+        Ok(Wish::Fetch(place)) => poll(Some(place), PollAsk::Fetch),
+        Ok(Wish::Post(place)) => {
+            let is_binary = request.header("content-type").is_some_and(|kind| {
+                let kind = kind.split(';').next().unwrap_or_default();
+                kind.trim().eq_ignore_ascii_case("application/octet-stream")
+            });
+            poll(Some(place), PollAsk::Post { body: body.to_vec(), is_binary })
+        }
+        Err(refusal) if is_upgrade => Err(Refusal::new(Status::BadRequest, refusal.message())),
+        Err(refusal) => {
+            put_refusal(refusal, request, cors, cx.out);
+            Ok(Opened::Answered)
+        }
     }
+}
+
+/// Accepts a WebSocket, and opens a session.
+fn open_websocket(
+    request: &Request<'_>,
+    query: &EngineQuery<'_>,
+    cx: &mut Context<'_>,
+) -> Result<Handshake, Refusal> {
     let upgrade = Upgrade::parse(request, &[], cx.press.is_on())?;
     upgrade.write(cx.out);
+    let outlet = Outlet {
+        base64: query.base64,
+        is_msgpack: cx.settings.socketio.is_msgpack,
+        deflate: upgrade.deflate(),
+        is_polled: false,
+    };
+    put_open(outlet, cx);
+    let query = of_application(request.query.unwrap_or_default());
+    Ok(Handshake { engine: Engine::new(outlet, cx), query })
+}
+
+/// Appends the packet that opens a session.
+fn put_open(outlet: Outlet, cx: &mut Context<'_>) {
     let options = &cx.settings.socketio;
-    let outlet = Outlet { base64: query.base64, is_msgpack: options.is_msgpack, deflate: upgrade.deflate() };
     let open = Open {
         sid: &cx.settings.secret.session(cx.client.shard, Key::from_token(cx.client.token)),
         may_upgrade: false,
@@ -53,30 +123,48 @@ pub(in crate::session) fn open(
     };
     let start = cx.out.len();
     open.put(cx.out);
-    frame::wrap(cx.out, start, Kind::Text);
-    let engine = Engine::new(outlet, cx);
-    Ok(Some(Handshake { engine, query: of_application(text) }))
+    match outlet.is_polled {
+        true => cx.out.push(SEPARATOR),
+        false => frame::wrap(cx.out, start, Kind::Text),
+    }
 }
 
-/// Checks a request that opens a session, in the order of the reference.
-fn check(query: &EngineQuery<'_>, method: &str, is_upgrade: bool) -> Result<(), EngineRefusal> {
-    // Polling is not served, and JSONP is a kind of it.
-    if query.transport != TransportAsked::WebSocket || query.jsonp {
+/// Checks a request, in the order of the reference.
+fn check(
+    query: &EngineQuery<'_>,
+    method: &str,
+    is_upgrade: bool,
+    transports: &[String],
+    place: impl FnOnce(&str) -> Option<(u16, Key)>,
+) -> Result<Wish, EngineRefusal> {
+    let (name, is_websocket) = match query.transport {
+        TransportAsked::WebSocket => ("websocket", true),
+        TransportAsked::Polling => ("polling", false),
+        TransportAsked::Unknown => ("", false),
+    };
+    // JSONP is a kind of polling that is not served.
+    if query.jsonp || !transports.iter().any(|served| served == name) {
         return Err(EngineRefusal::UnknownTransport);
     }
-    // A session by WebSocket has no second request.
-    if query.sid.is_some() {
-        return Err(EngineRefusal::UnknownSession);
+    if let Some(sid) = &query.sid {
+        let place = place(sid).ok_or(EngineRefusal::UnknownSession)?;
+        return match (is_websocket || is_upgrade, method) {
+            (false, "GET") => Ok(Wish::Fetch(place)),
+            (false, "POST") => Ok(Wish::Post(place)),
+            // A session keeps its transport.
+            _ => Err(EngineRefusal::BadRequest),
+        };
     }
     if method != "GET" {
         return Err(EngineRefusal::BadMethod);
     }
-    if !is_upgrade {
+    if is_websocket != is_upgrade {
         return Err(EngineRefusal::BadRequest);
     }
-    match query.protocol {
-        EngineProtocol::V4 => Ok(()),
-        EngineProtocol::V3 => Err(EngineRefusal::UnsupportedProtocol),
+    match (query.protocol, is_websocket) {
+        (EngineProtocol::V4, true) => Ok(Wish::WebSocket),
+        (EngineProtocol::V4, false) => Ok(Wish::Polling),
+        (EngineProtocol::V3, _) => Err(EngineRefusal::UnsupportedProtocol),
     }
 }
 
@@ -107,23 +195,47 @@ mod tests {
 
     #[test]
     fn requests_are_refused_in_the_order_of_the_reference() {
+        const BOTH: &[&str] = &["polling", "websocket"];
+        let known = Key::from_token(7);
+        let bad = Some((3, "Bad request"));
         for (query, method, is_upgrade, expected) in [
             ("EIO=4&transport=websocket", "GET", true, None),
             ("EIO=4&transport=websocket&b64=1&x=y", "GET", true, None),
+            ("EIO=4&transport=polling", "GET", false, None),
+            ("EIO=4&transport=polling&sid=x", "POST", false, None),
+            ("EIO=4&transport=polling&sid=x", "GET", false, None),
             ("", "GET", false, Some((0, "Transport unknown"))),
-            ("EIO=4&transport=polling", "GET", false, Some((0, "Transport unknown"))),
-            ("EIO=4&transport=polling&sid=x", "POST", false, Some((0, "Transport unknown"))),
             ("EIO=4&transport=abc", "POST", true, Some((0, "Transport unknown"))),
             ("EIO=4&transport=websocket&j=0", "GET", true, Some((0, "Transport unknown"))),
-            ("EIO=4&transport=websocket&sid=x", "POST", false, Some((1, "Session ID unknown"))),
+            ("EIO=4&transport=polling&j=0", "GET", false, Some((0, "Transport unknown"))),
+            ("EIO=4&transport=websocket&sid=z", "POST", false, Some((1, "Session ID unknown"))),
+            ("EIO=4&transport=polling&sid=z", "GET", false, Some((1, "Session ID unknown"))),
             ("EIO=4&transport=websocket&sid=", "POST", false, Some((2, "Bad handshake method"))),
-            ("EIO=3&transport=websocket", "GET", false, Some((3, "Bad request"))),
+            ("EIO=4&transport=polling", "POST", false, Some((2, "Bad handshake method"))),
+            ("EIO=3&transport=websocket", "GET", false, bad),
+            ("EIO=4&transport=polling", "GET", true, bad),
+            ("EIO=4&transport=websocket&sid=x", "GET", true, bad),
+            ("EIO=4&transport=polling&sid=x", "PUT", false, bad),
             ("EIO=3&transport=websocket", "GET", true, Some((5, "Unsupported protocol version"))),
             ("transport=websocket", "GET", true, Some((5, "Unsupported protocol version"))),
+            ("transport=polling", "GET", false, Some((5, "Unsupported protocol version"))),
         ] {
-            let outcome = check(&EngineQuery::read(query), method, is_upgrade);
+            let transports: Vec<String> = BOTH.iter().map(|&name| name.to_owned()).collect();
+            let place = |sid: &str| (sid == "x").then_some((0, known));
+            let outcome = check(&EngineQuery::read(query), method, is_upgrade, &transports, place);
             let refused = outcome.err().map(|refusal| (refusal.code(), refusal.message()));
             assert_eq!(refused, expected, "{method} {query}");
+        }
+    }
+
+    #[test]
+    fn a_transport_that_is_not_served_is_unknown() {
+        for (served, query, is_upgrade) in [
+            ("websocket", "EIO=4&transport=polling", false),
+            ("polling", "EIO=4&transport=websocket", true),
+        ] {
+            let outcome = check(&EngineQuery::read(query), "GET", is_upgrade, &[served.to_owned()], |_| None);
+            assert_eq!(outcome, Err(EngineRefusal::UnknownTransport), "{query}");
         }
     }
 

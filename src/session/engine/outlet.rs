@@ -1,8 +1,25 @@
-//! How packets leave a session: here the framing of WebSocket messages.
+//! How packets leave a session: as WebSocket messages, or, by HTTP long-polling, as text with a separator behind each
+//! packet. The last separator is left out when a poll takes what waits.
 
 use crate::proto::engine::{self, EngineProtocol, PacketKind};
 use crate::proto::ws::{Deflate, Kind, Press, frame};
 use crate::session::Context;
+
+/// Stands between the packets of a body.
+pub(super) const SEPARATOR: u8 = 0x1e;
+
+/// The body of the answer to a poll: these packets.
+pub(in crate::session) fn polled_body(mut output: Vec<u8>) -> Vec<u8> {
+    if output.last() == Some(&SEPARATOR) {
+        output.pop();
+    }
+    output
+}
+
+/// The packet that ends a session.
+pub(in crate::session) fn end_of_poll() -> Vec<u8> {
+    vec![PacketKind::Close.digit()]
+}
 
 /// How packets leave a session: all that determines their bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +30,8 @@ pub(in crate::session) struct Outlet {
     pub(in crate::session) is_msgpack: bool,
     /// Permitted compression of WebSocket messages.
     pub(in crate::session) deflate: Deflate,
+    /// Whether polls fetch the packets.
+    pub(in crate::session) is_polled: bool,
 }
 
 /// Where packets go.
@@ -24,7 +43,15 @@ pub(in crate::session) struct Target<'t> {
 impl Outlet {
     /// Appends a packet without data.
     pub(in crate::session) fn control(self, kind: PacketKind, cx: &mut Context<'_>) {
-        frame::put_frame(cx.out, Kind::Text, &[kind.digit()]);
+        self.put_control(kind, cx.out);
+    }
+
+    /// Appends a packet without data to `out`.
+    pub(in crate::session) fn put_control(self, kind: PacketKind, out: &mut Vec<u8>) {
+        match self.is_polled {
+            true => out.extend_from_slice(&[kind.digit(), SEPARATOR]),
+            false => frame::put_frame(out, Kind::Text, &[kind.digit()]),
+        }
     }
 
     /// Appends a message of text, of probably `likely` bytes, to the session's output.
@@ -60,7 +87,7 @@ impl Outlet {
     ) -> Result<(), E> {
         let Target { out, press } = target;
         let before = out.len();
-        let begun = if self.deflate.is_on() { None } else { Some(frame::begin(out, likely + 1)) };
+        let begun = if self.deflate.is_on() || self.is_polled { None } else { Some(frame::begin(out, likely + 1)) };
         out.push(PacketKind::Message.digit());
         if let Err(error) = write(out) {
             out.truncate(before);
@@ -68,6 +95,7 @@ impl Outlet {
         }
         match begun {
             Some(begun) => frame::end(out, begun, Kind::Text),
+            None if self.is_polled => out.push(SEPARATOR),
             None => press.wrap(out, before, Kind::Text, self.deflate),
         }
         Ok(())
@@ -84,6 +112,9 @@ impl Outlet {
             engine::put_binary(out, EngineProtocol::V4, data);
             Kind::Binary
         };
+        if self.is_polled {
+            return out.push(SEPARATOR);
+        }
         // Also an empty message is one.
         match out.len() == start {
             true => frame::put_frame(out, kind, b""),

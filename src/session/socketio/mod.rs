@@ -34,7 +34,9 @@ use super::engine::Handshake;
 use super::pongs::Pongs;
 use super::{Action, ClientId, CloseReason, Context, Handler, Settings};
 use crate::hub::words::Reply;
-use crate::proto::engine::{Content, EngineError, EnginePacket, EngineProtocol, read_message};
+use crate::proto::engine::{
+    Content, EngineError, EnginePacket, EngineProtocol, PacketKind, read_message, read_payload,
+};
 use crate::proto::socketio::{AttachmentLimits, Packet, SocketError, SocketProtocol, msgpack};
 use crate::proto::ws::{self, Decoder, Deflate, Kind};
 use sockets::Sockets;
@@ -58,6 +60,34 @@ fn unreadable(error: EngineError) -> CloseReason {
 impl<S> Session<S> {
     pub(super) fn new(opening: Handshake, cx: &Context<'_>) -> Self {
         Self { decoder: Decoder::default(), sockets: Box::new(Sockets::new(opening, cx)) }
+    }
+
+    /// Whether polls fetch the output.
+    pub(super) fn is_polled(&self) -> bool {
+        self.sockets.engine.outlet().is_polled
+    }
+
+    /// Appends the packet that ends a polled session for this reason.
+    pub(super) fn end_poll(&self, reason: &CloseReason, out: &mut Vec<u8>) {
+        // A client that has ended the session itself only waits for the end of its poll.
+        let is_peer = matches!(reason, CloseReason::Peer(_));
+        let kind = if is_peer { PacketKind::Noop } else { PacketKind::Close };
+        self.sockets.engine.outlet().put_control(kind, out);
+    }
+
+    /// Takes the packets of a body.
+    pub(super) fn post<H: Handler<State = S>>(
+        &mut self,
+        body: &[u8],
+        is_binary: bool,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        for packet in read_payload(EngineProtocol::V4, is_binary, body).map_err(unreadable)? {
+            cx.counts.messages_in += 1;
+            self.take(packet.map_err(unreadable)?, handler, cx)?;
+        }
+        Ok(())
     }
 
     pub(super) fn deflate(&self) -> Deflate {

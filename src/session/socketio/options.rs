@@ -22,7 +22,8 @@ pub struct SocketIoOptions {
     /// Maximum of namespaces to which one connection is connected at a time; a further CONNECT is refused. Default 64,
     /// at most 255.
     pub namespaces_max: usize,
-    /// The transports that are served; only WebSocket so far.
+    /// The transports that are served: `polling`, `websocket`. Default both. A client keeps the transport with which it
+    /// begins.
     pub transports: Vec<String>,
 }
 
@@ -37,7 +38,7 @@ impl Default for SocketIoOptions {
             connect_timeout_ms: 45_000,
             is_msgpack: false,
             namespaces_max: 64,
-            transports: vec!["websocket".to_owned()],
+            transports: vec!["polling".to_owned(), "websocket".to_owned()],
         }
     }
 }

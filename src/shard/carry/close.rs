@@ -51,11 +51,17 @@ impl<W: World> Carry<W> {
         if reason == CloseReason::Shutdown && conn.session.ends_when_answered() {
             return;
         }
+        self.tell_session_of_end(key);
+        let Some(conn) = self.conns.entry_mut(key) else { return };
         // A client that has left receives the answer to its own close.
         let goodbye = conn.goodbye(&reason);
         let said = goodbye.as_ref().unwrap_or(&reason);
         let is_secure_goodbye = std::mem::take(&mut conn.has_left) && conn.tls().is_some();
-        let is_gone = *said == CloseReason::Transport || *said == CloseReason::Hangup && !is_secure_goodbye;
+        // A client that does not answer pings polls no more.
+        let is_silent = conn.socket.is_none() && *said == CloseReason::NoPong;
+        let is_gone = *said == CloseReason::Transport
+            || is_silent
+            || *said == CloseReason::Hangup && !is_secure_goodbye;
         let peer_said_goodbye = matches!(said, CloseReason::Peer(_) | CloseReason::Hangup);
         conn.stage = if peer_said_goodbye { Stage::LastWords } else { Stage::Linger };
         let session = std::mem::replace(&mut conn.session, Session::over());
@@ -237,6 +243,7 @@ impl<W: World> Carry<W> {
     /// Marks a connection to be freed at the end of the turn.
     pub(in crate::shard) fn grave(&mut self, key: Key) {
         self.count_as(key, CountedAs::Nothing);
+        self.refuse_parked(key);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.stage != Stage::Buried {
             self.counters.refused_lingering.sub(u64::from(conn.stage == Stage::Shed));

@@ -102,10 +102,11 @@ pub(in crate::shard) enum CountedAs {
     Session(SessionKind),
 }
 
-/// A connection: a socket and all its state.
+/// A connection: a socket and all its state; or a session without a socket.
 #[derive(Debug)]
 pub(in crate::shard) struct Conn<K, S> {
-    pub(in crate::shard) socket: K,
+    /// `None` for a session whose output is fetched by polls.
+    pub(in crate::shard) socket: Option<K>,
     pub(in crate::shard) stage: Stage,
     /// Changed only by [`count_as`](super::Carry::count_as).
     pub(in crate::shard) counted_as: CountedAs,
@@ -150,7 +151,7 @@ pub(in crate::shard) struct Conn<K, S> {
 }
 
 impl<K, S> Conn<K, S> {
-    pub(in crate::shard) fn new(socket: K, speaks: Speaks, due: u32, heard: u32) -> Self {
+    pub(in crate::shard) fn new(socket: Option<K>, speaks: Speaks, due: u32, heard: u32) -> Self {
         Self {
             socket,
             stage: Stage::Open,

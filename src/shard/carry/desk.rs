@@ -15,6 +15,7 @@ use crate::base::bucket::Bucket;
 use crate::base::by_address::ByAddress;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
+use crate::session::desk::Wait;
 use crate::session::{Phase, PlainRequest, PlainResponse};
 use crate::shard::World;
 use crate::shard::desk::{Desk, Handed, Receipt, Window};
@@ -25,6 +26,8 @@ use crate::shard::mailbox::Letter;
 const SILENCE_MS_MAX: u64 = 90_000;
 /// Timeout of an answer. Longer than any answer of the server API takes.
 const ANSWER_MS_MAX: u64 = 15_000;
+/// Timeout of the answer to a poll: longer than any interval between pings.
+const POLL_MS_MAX: u64 = 2 * 3_600_000;
 /// Maximum number of requests without a key that are out at a time, per shard.
 const OPEN_MAX: usize = 64;
 /// Number of wrong keys per second that are answered at once, per shard and address; without an address, per
@@ -117,7 +120,7 @@ impl<W: World> Carry<W> {
     }
 
     /// Leaves input after the request unread until the answer.
-    fn pause_for_answer(&mut self, key: Key) {
+    pub(in crate::shard) fn pause_for_answer(&mut self, key: Key) {
         if let Some(conn) = self.conns.entry_mut(key) {
             conn.is_read_paused = true;
         }
@@ -179,6 +182,8 @@ impl<W: World> Carry<W> {
             self.becomes_live(key);
         }
         match (waits, phase) {
+            // A session answers at its next ping or its end.
+            (Some(Wait::Poll), _) => self.set_due(key, POLL_MS_MAX),
             (Some(_), _) => self.set_due(key, ANSWER_MS_MAX),
             (None, Phase::Asking) if is_idle => self.set_due(key, SILENCE_MS_MAX),
             // After an answer, the next request has the same time as the first.

@@ -35,7 +35,8 @@ impl<W: World> Carry<W> {
             self.out = out;
             return self.clear_out();
         }
-        let result = self.net.write(&mut conn.socket, &self.out);
+        let Some(socket) = &mut conn.socket else { return self.queue_out(key) };
+        let result = self.net.write(socket, &self.out);
         let Some(written) = self.written(key, result) else { return self.clear_out() };
         if written < self.out.len() {
             // The whole message is queued, so that the outbox knows that its first frame is partly sent and may not
@@ -69,7 +70,8 @@ impl<W: World> Carry<W> {
         if conn.tls().is_some() {
             return self.write_sealed(key, bytes);
         }
-        let result = self.net.write(&mut conn.socket, bytes);
+        let Some(socket) = &mut conn.socket else { return };
+        let result = self.net.write(socket, bytes);
         let Some(written) = self.written(key, result) else { return };
         if written < bytes.len() {
             // The whole message is queued, so that the outbox knows that its first frame is partly sent and may not
@@ -142,7 +144,8 @@ impl<W: World> Carry<W> {
                 false => self.queue_shared(key, shared.clone()),
             };
         }
-        let result = self.net.write(&mut conn.socket, shared);
+        let Some(socket) = &mut conn.socket else { return self.queue_shared(key, shared.clone()) };
+        let result = self.net.write(socket, shared);
         let Some(written) = self.written(key, result) else { return };
         if written < shared.len() {
             self.queue_shared(key, shared.clone());
@@ -247,9 +250,9 @@ impl<W: World> Carry<W> {
     /// Enables writable events; they stay enabled, which costs nothing while there is room.
     pub(in crate::shard) fn arm_writable(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        if !conn.is_writable_armed {
+        if let Some(socket) = conn.socket.as_mut().filter(|_| !conn.is_writable_armed) {
             conn.is_writable_armed = true;
-            if self.net.arm_writable(&mut conn.socket, key.to_token()).is_err() {
+            if self.net.arm_writable(socket, key.to_token()).is_err() {
                 self.end(key, CloseReason::Transport);
             }
         }
@@ -294,6 +297,9 @@ impl<W: World> Carry<W> {
             if conn.is_corked {
                 return;
             }
+            if conn.socket.is_none() {
+                return self.answer_poll(key);
+            }
             let is_secure = conn.tls().is_some();
             let Some(outbox) = conn.outbox.as_ref().filter(|outbox| !outbox.is_empty()) else { break };
             if is_secure {
@@ -306,11 +312,12 @@ impl<W: World> Carry<W> {
                     None => return,
                 }
             }
+            let Some(socket) = &mut conn.socket else { return };
             let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
             let count = outbox.fill(&mut slices);
             let result = match count {
-                1 => self.net.write(&mut conn.socket, &slices[0]),
-                _ => self.net.write_vectored(&mut conn.socket, &slices[..count]),
+                1 => self.net.write(socket, &slices[0]),
+                _ => self.net.write_vectored(socket, &slices[..count]),
             };
             match self.written(key, result) {
                 None => return,
@@ -341,7 +348,7 @@ impl<W: World> Carry<W> {
     }
 
     /// The outbox is empty: continues with what waited for that.
-    fn on_flushed(&mut self, key: Key) {
+    pub(in crate::shard) fn on_flushed(&mut self, key: Key) {
         if !self.say_goodbye(key) {
             return;
         }
@@ -363,7 +370,9 @@ impl<W: World> Carry<W> {
                 conn.stage = Stage::Discard;
                 // The remaining input must be read now: the client's end, which is awaited, comes after it.
                 conn.is_read_paused = false;
-                if self.net.shutdown_write(&mut conn.socket).is_err() {
+                let is_told =
+                    conn.socket.as_mut().is_some_and(|socket| self.net.shutdown_write(socket).is_ok());
+                if !is_told {
                     return self.grave(key);
                 }
                 if !conn.is_unread {

@@ -70,6 +70,13 @@ impl Layers {
         (!is_bare).then(|| Box::new(Self { origin: None, tls, proxy, listener, record_since: 0 }))
     }
 
+    /// The layers of a session without a socket, whose client has this address.
+    pub(in crate::shard) fn of_address(address: Option<IpAddr>) -> Option<Box<Self>> {
+        let peer = Some(address?);
+        let origin = Some(Box::new(Origin { peer, ..Origin::default() }));
+        Some(Box::new(Self { origin, ..Self::default() }))
+    }
+
     /// Whether a PROXY header must come first.
     pub(in crate::shard) fn awaits_header(&self) -> bool {
         matches!(self.proxy, Proxy::Awaited(_))
@@ -164,7 +171,8 @@ impl<W: World> Carry<W> {
         let conn = self.conns.entry(key)?;
         let told =
             conn.layers.as_ref().and_then(|layers| layers.origin.as_ref()).and_then(|origin| origin.peer);
-        told.or_else(|| self.net.peer(&conn.socket)).map(|address| address.to_canonical())
+        let of_socket = || conn.socket.as_ref().and_then(|socket| self.net.peer(socket));
+        told.or_else(of_socket).map(|address| address.to_canonical())
     }
 
     /// The listener of a connection without a peer address: a Unix socket, whose connections have layers as those of

@@ -4,7 +4,7 @@
 //! * A connection: `conn`, `client` (user, permissions), `pending` and `queued` (its commands), `layers` (TLS, proxy),
 //!   `access`.
 //! * Input: `receive`, `unread` (input left in sockets), `tls` (records), `speak` (calls of sessions), `notes` (their log).
-//! * Output: `flush` (outboxes, backpressure). Requests for other threads: `desk`.
+//! * Output: `flush` (outboxes, backpressure), `polls` (output that clients fetch). Requests for other threads: `desk`.
 //! * Endings: `time` (deadlines, heartbeats), `leaving` (clients that close while commands wait), `close`.
 //! * Memory: `account` and `ledger` count, `pressure` measures the shortage.
 
@@ -20,6 +20,7 @@ pub(in crate::shard) mod leaving;
 pub mod ledger;
 pub(in crate::shard) mod notes;
 mod pending;
+pub(in crate::shard) mod polls;
 pub(in crate::shard) mod pressure;
 pub(in crate::shard) mod queued;
 pub(in crate::shard) mod receive;
@@ -28,7 +29,7 @@ pub(in crate::shard) mod time;
 pub(in crate::shard) mod tls;
 pub(in crate::shard) mod unread;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ use crate::net::Net;
 use crate::proto::ws::press::Press;
 use crate::session::{Action, Settings, Splice};
 use crate::shard::counters::Counters;
+use crate::shard::desk::Receipt;
 use crate::shard::mailbox::Post;
 use crate::shard::options::{EndDelays, Limits, Options, ProcessRates, Timeouts};
 use crate::shard::{INPUT_BYTES, Parts, World};
@@ -99,6 +101,8 @@ pub(in crate::shard) struct Carry<W: World> {
     pub(in crate::shard) actions: Vec<Action>,
     /// Events for the log.
     pub(in crate::shard) notes: Notes,
+    /// Polls that wait for output, by session.
+    pub(in crate::shard) parked: HashMap<Key, Receipt>,
     /// Connections with a new outbox, to be flushed.
     pub(in crate::shard) dirty: Vec<Key>,
     /// Connections with unread input: there will be no other readable event.
@@ -157,6 +161,7 @@ impl<W: World> Carry<W> {
             schedules: Schedules::default(),
             actions: Vec::new(),
             notes: Notes::default(),
+            parked: HashMap::new(),
             dirty: Vec::new(),
             unread: Vec::new(),
             newcomers: Newcomers::default(),

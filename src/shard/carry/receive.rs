@@ -42,7 +42,7 @@ impl<W: World> Carry<W> {
             // The stored beginning of a record or PROXY header is put before the new bytes.
             let held = conn.layers.as_mut().map_or(0, |layers| layers.unhold(&mut self.input));
             let room = self.input.len() - held;
-            let result = self.net.read(&mut conn.socket, &mut self.input[held..]);
+            let result = self.net.read(conn.socket.as_mut()?, &mut self.input[held..]);
             if held > 0 && result.is_err() {
                 self.hold(key, held);
             }

@@ -159,9 +159,10 @@ impl<W: World> Carry<W> {
             return;
         }
         let Some(conn) = self.conns.entry_mut(key) else { return self.records.clear() };
+        let Some(socket) = &mut conn.socket else { return self.records.clear() };
         let mut written = 0;
         if !conn.outbox.as_ref().is_some_and(|outbox| outbox.has_sealed()) {
-            let result = self.net.write(&mut conn.socket, &self.records);
+            let result = self.net.write(socket, &self.records);
             match self.written(key, result) {
                 Some(count) => written = count,
                 None => return self.records.clear(),
@@ -195,7 +196,7 @@ impl<W: World> Carry<W> {
         if outbox.has_sealed() {
             let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
             let count = outbox.fill_sealed(&mut slices);
-            let result = self.net.write_vectored(&mut conn.socket, &slices[..count]);
+            let result = self.net.write_vectored(conn.socket.as_mut()?, &slices[..count]);
             let written = self.written(key, result)?;
             if let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) {
                 outbox.consume_sealed(written);

@@ -28,6 +28,7 @@ impl<W: World> Clients<W> {
                         }
                     }
                     Action::Forward { place, data } => self.emulate(place, data),
+                    Action::Poll(poll) => self.channels.carry.ask_session(key, poll),
                     Action::HandOver(request) => self.channels.carry.hand_over(key, request),
                     Action::WrongKey => self.channels.carry.wrong_key(key),
                 }

@@ -184,7 +184,7 @@ impl<W: World> Door<W> {
         let carry = &mut self.clients.channels.carry;
         let due = beat_at_or_after(carry.now_ms() + carry.timeouts.handshake_ms);
         let heard = carry.beat_now();
-        let Some(key) = carry.conns.insert_with(|_| Conn { layers, ..Conn::new(socket, speaks, due, heard) })
+        let Some(key) = carry.conns.insert_with(|_| Conn { layers, ..Conn::new(Some(socket), speaks, due, heard) })
         else {
             return;
         };
@@ -193,13 +193,25 @@ impl<W: World> Door<W> {
         let Some(conn) = carry.conns.entry_mut(key) else { return };
         carry.counters.tls_links.add(u64::from(conn.tls().is_some()));
         carry.counters.plain_lines.add(u64::from(conn.is_plain_layered()));
-        match carry.net.register(&mut conn.socket, key.to_token()) {
-            Ok(()) => carry.arm(key),
-            Err(error) => {
+        match conn.socket.as_mut().map(|socket| carry.net.register(socket, key.to_token())) {
+            Some(Ok(())) | None => carry.arm(key),
+            Some(Err(error)) => {
                 tracing::warn!(%error, "registering an accepted connection failed");
                 self.clients.channels.close(key, CloseReason::Transport);
             }
         }
+    }
+
+    /// Whether one more session without a socket must be refused, for lack of room. Counts the reason. The rates have
+    /// counted the connection of its request.
+    pub(in crate::shard) fn refuses_session(&mut self) -> bool {
+        let carry = &mut self.clients.channels.carry;
+        let is_short = carry.pressure.refuses();
+        let is_full = carry.conns.len() >= carry.conns.capacity_max() || self.admission.is_full(1);
+        let counters = &self.clients.channels.carry.counters;
+        counters.refused_memory.add(u64::from(is_short));
+        counters.refused_unavailable.add(u64::from(is_full && !is_short));
+        is_short || is_full
     }
 
     /// Refuses a connection before any input. A TLS connection is closed: an answer would cost a key exchange. A
@@ -218,12 +230,13 @@ impl<W: World> Door<W> {
         let shed = |_| Conn {
             stage: Stage::Linger,
             session: Session::over(),
-            ..Conn::new(accepted.socket, speaks, due, heard)
+            ..Conn::new(Some(accepted.socket), speaks, due, heard)
         };
         let Some(key) = carry.conns.insert_with(shed) else { return };
         carry.counters.connections.add(1);
         let Some(conn) = carry.conns.entry_mut(key) else { return };
-        if carry.net.register(&mut conn.socket, key.to_token()).is_err() {
+        let is_registered = |socket| carry.net.register(socket, key.to_token()).is_ok();
+        if !conn.socket.as_mut().is_some_and(is_registered) {
             return carry.grave(key);
         }
         carry.arm(key);
@@ -237,7 +250,7 @@ impl<W: World> Door<W> {
         }
         conn.stage = Stage::Shed;
         carry.counters.refused_lingering.add(1);
-        let is_told = carry.net.shutdown_write(&mut conn.socket).is_ok();
+        let is_told = conn.socket.as_mut().is_some_and(|socket| carry.net.shutdown_write(socket).is_ok());
         if !is_told || lingering >= SHED_LINGERING_MAX {
             carry.grave(key);
         }

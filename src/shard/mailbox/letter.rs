@@ -11,7 +11,7 @@ use crate::hub::emission::Emission;
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, Publication, home};
-use crate::session::PlainResponse;
+use crate::session::{PlainResponse, PollAsk};
 use crate::shard::Renewal;
 use crate::shard::desk::Receipt;
 use crate::shard::outside::Verdict;
@@ -238,6 +238,15 @@ pub enum Letter {
         /// The answer.
         response: Option<Box<PlainResponse>>,
     },
+    /// From the connection of a poll: a request for a session without a socket, answered by [`Letter::Served`].
+    Poll {
+        /// The connection of the request.
+        receipt: Receipt,
+        /// The session.
+        session: Key,
+        /// What it asks.
+        ask: PollAsk,
+    },
     /// To a user's home: count a new connection of the user; answered by [`Letter::UserCounted`].
     UserCame {
         /// The user.
@@ -293,6 +302,7 @@ impl fmt::Debug for Letter {
             Self::Verdict { .. } => "Verdict",
             Self::Emulated { .. } => "Emulated",
             Self::Served { .. } => "Served",
+            Self::Poll { .. } => "Poll",
             Self::UserCame { .. } => "UserCame",
             Self::UserCounted { .. } => "UserCounted",
             Self::UserLeft { .. } => "UserLeft",

@@ -1,0 +1,86 @@
+//! Output of sessions without a socket: it waits in the outbox until a poll fetches it, or a poll waits for it.
+//!
+//! A poll is a request on some other connection, perhaps in another shard; its answer is a letter.
+//!
+//! Invariant: a parked poll is answered once: with output, or when its session is freed.
+
+use super::Carry;
+use super::conn::Stage;
+use crate::base::outbox::Outbox;
+use crate::base::slots::Key;
+use crate::session::{PlainResponse, Poll, PollAsk, PollRefusal, ended, fetched};
+use crate::shard::World;
+use crate::shard::desk::{Receipt, Window};
+use crate::shard::mailbox::Letter;
+
+impl<W: World> Carry<W> {
+    /// The address of the answer to a request of a connection of this shard.
+    pub(in crate::shard) fn receipt_of(&self, conn: Key) -> Receipt {
+        Receipt { shard: self.post.shard(), conn, window: Window::Nothing }
+    }
+
+    /// Passes a request to its session, or to this shard, which opens one.
+    pub(in crate::shard) fn ask_session(&mut self, key: Key, poll: Poll) {
+        self.pause_for_answer(key);
+        let receipt = self.receipt_of(key);
+        let (shard, session) = poll.place.unwrap_or((receipt.shard, key));
+        self.post.send(shard, Letter::Poll { receipt, session, ask: poll.ask });
+    }
+
+    /// Answers a request on the connection of a poll.
+    pub(in crate::shard) fn answer_request(&mut self, receipt: Receipt, response: PlainResponse) {
+        self.post.send(receipt.shard, Letter::Served { receipt, response: Some(Box::new(response)) });
+    }
+
+    /// Parks a poll, which is answered at the end of the turn if there is output. Returns false if another is parked:
+    /// the session ends with both.
+    pub(in crate::shard) fn park(&mut self, session: Key, receipt: Receipt) -> bool {
+        if let Some(first) = self.parked.remove(&session) {
+            self.answer_request(first, ended());
+            self.answer_request(receipt, PollRefusal::BadRequest.response());
+            return false;
+        }
+        self.parked.insert(session, receipt);
+        self.mark_dirty(session);
+        true
+    }
+
+    /// Answers the parked poll with the output, if there are both. A session that has ended is freed then.
+    pub(in crate::shard) fn answer_poll(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Some(outbox) = conn.outbox.as_ref().filter(|outbox| !outbox.is_empty()) else {
+            if conn.stage != Stage::Open {
+                self.grave(key);
+            }
+            return;
+        };
+        let Some(receipt) = self.parked.remove(&key) else { return };
+        let output = content(outbox);
+        self.drop_outbox(key);
+        self.answer_request(receipt, fetched(output));
+        self.on_flushed(key);
+    }
+
+    /// Answers the parked poll of a session that is freed.
+    pub(in crate::shard) fn refuse_parked(&mut self, key: Key) {
+        if let Some(receipt) = self.parked.remove(&key) {
+            self.answer_request(receipt, PollRefusal::UnknownSession.response());
+        }
+    }
+
+    /// Tells a session that the connection of its parked poll has ended.
+    pub(in crate::shard) fn tell_session_of_end(&mut self, key: Key) {
+        let Some((shard, session)) = self.conns.entry(key).and_then(|conn| conn.session.fetches_from()) else {
+            return;
+        };
+        let receipt = self.receipt_of(key);
+        self.post.send(shard, Letter::Poll { receipt, session, ask: PollAsk::Left });
+    }
+}
+
+/// The bytes of an outbox.
+fn content(outbox: &Outbox) -> Vec<u8> {
+    let mut output = Vec::with_capacity(outbox.bytes());
+    outbox.each_slice(|slice| output.extend_from_slice(slice));
+    output
+}

@@ -1,0 +1,244 @@
+//! HTTP long-polling: sessions without a socket, reached from connections of any shard.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use throng::SocketIoOptions;
+
+use super::Running;
+use crate::support::Peer;
+use crate::support::peer::TEXT;
+
+const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
+
+/// One connection that sends requests, one after the other.
+struct Http {
+    stream: BufReader<TcpStream>,
+}
+
+/// The answer to a request.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Http {
+    fn new(running: &Running) -> Self {
+        let stream = TcpStream::connect(running.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    fn send(&mut self, method: &str, target: &str, lines: &str, body: &str) {
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{length}{lines}\r\n{body}");
+        self.stream.get_mut().write_all(request.as_bytes()).unwrap();
+    }
+
+    fn answer(&mut self) -> Answer {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.stream.read_line(&mut head).unwrap() > 0, "the connection ended: {head}");
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap_or("0");
+        let mut body = vec![0; length.parse().unwrap()];
+        self.stream.read_exact(&mut body).unwrap();
+        Answer { status: head[9..12].parse().unwrap(), head, body: String::from_utf8(body).unwrap() }
+    }
+
+    fn get(&mut self, target: &str) -> Answer {
+        self.send("GET", target, "", "");
+        self.answer()
+    }
+
+    fn post(&mut self, target: &str, body: &str) -> Answer {
+        self.send("POST", target, "Content-Type: text/plain;charset=UTF-8\r\n", body);
+        self.answer()
+    }
+}
+
+/// A polling client with two connections, as browsers have them. Which shards have them is the kernel's choice.
+struct Polling {
+    gets: Http,
+    posts: Http,
+    target: String,
+}
+
+impl Polling {
+    fn open(running: &Running) -> Self {
+        let (mut gets, posts) = (Http::new(running), Http::new(running));
+        let answer = gets.get(POLLING);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let open: serde_json::Value = serde_json::from_str(answer.body.strip_prefix('0').unwrap()).unwrap();
+        let target = format!("{POLLING}&sid={}", open["sid"].as_str().unwrap());
+        Self { gets, posts, target }
+    }
+
+    /// A client that is connected to the main namespace.
+    fn client(running: &Running) -> Self {
+        let mut client = Self::open(running);
+        client.post("40");
+        let packets = client.packets(2);
+        assert!(packets[0].starts_with("40{\"sid\":\"") && packets[1] == "42[\"auth\",{}]", "{packets:?}");
+        client
+    }
+
+    fn post(&mut self, body: &str) {
+        let answer = self.posts.post(&self.target, body);
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+    }
+
+    /// The next packets that are no pings, so many at least; pings are answered.
+    fn packets(&mut self, count: usize) -> Vec<String> {
+        let mut packets = Vec::new();
+        while packets.len() < count {
+            let answer = self.gets.get(&self.target);
+            assert_eq!(answer.status, 200, "{answer:?}");
+            for packet in answer.body.split('\u{1e}') {
+                match packet {
+                    "2" => self.post("3"),
+                    _ => packets.push(packet.to_owned()),
+                }
+            }
+        }
+        packets
+    }
+}
+
+fn options() -> SocketIoOptions {
+    SocketIoOptions { enabled: true, ..SocketIoOptions::default() }
+}
+
+#[test]
+fn events_and_answers_come_by_polls_in_order() {
+    let running = Running::start(options());
+    // Some of these have their session and their connections in different shards.
+    let mut clients: Vec<Polling> = (0..16).map(|_| Polling::client(&running)).collect();
+    for client in &mut clients {
+        let sent: Vec<String> = (0..50).map(|number| format!("42[\"message\",{number}]")).collect();
+        client.post(&sent[..25].join("\u{1e}"));
+        for event in &sent[25..] {
+            client.post(event);
+        }
+        client.post("451-1[\"message-with-ack\",{\"_placeholder\":true,\"num\":0}]\u{1e}bAQID");
+        let mut expected: Vec<String> = sent.iter().map(|event| event.replace("message", "message-back")).collect();
+        expected.extend(["461-1[{\"_placeholder\":true,\"num\":0}]".to_owned(), "bAQID".to_owned()]);
+        assert_eq!(client.packets(52), expected);
+    }
+    drop(clients);
+    running.end();
+}
+
+#[test]
+fn a_poll_waits_for_the_next_output() {
+    let running = Running::start(options());
+    let mut client = Polling::client(&running);
+    client.gets.send("GET", &client.target, "", "");
+    client.post("42[\"message\",\"now\"]");
+    assert_eq!(client.gets.answer().body, "42[\"message-back\",\"now\"]");
+    // The connection of a poll takes other requests afterwards.
+    client.post("42[\"message\",1]");
+    assert_eq!(client.packets(1), ["42[\"message-back\",1]"]);
+    running.end();
+}
+
+#[test]
+fn a_session_ends_with_its_client_its_server_and_its_poll() {
+    let running = Running::start(options());
+    let refused = |client: &mut Polling| {
+        let answer = client.gets.get(&client.target);
+        assert_eq!((answer.status, answer.body.contains("\"code\":1")), (400, true), "{answer:?}");
+    };
+    // The client: its parked poll ends with a packet without effect.
+    let mut client = Polling::client(&running);
+    client.gets.send("GET", &client.target, "", "");
+    client.post("1");
+    assert_eq!(client.gets.answer().body, "6");
+    refused(&mut client);
+    // A second poll beside a parked one: a fault of the client.
+    let mut client = Polling::client(&running);
+    client.gets.send("GET", &client.target, "", "");
+    std::thread::sleep(Duration::from_millis(50));
+    let second = client.posts.get(&client.target);
+    let first = client.gets.answer();
+    assert_eq!((second.status, first.status, first.body.as_str()), (400, 200, "1"));
+    refused(&mut client);
+    // A body that cannot be read.
+    let mut client = Polling::client(&running);
+    assert_eq!(client.posts.post(&client.target, "abc").status, 400);
+    // A poll whose connection ends: nobody knows whether its packets would have arrived.
+    let mut client = Polling::client(&running);
+    client.gets.send("GET", &client.target, "", "");
+    std::thread::sleep(Duration::from_millis(50));
+    client.gets = Http::new(&running);
+    for _ in 0..100 {
+        if client.posts.post(&client.target, "42[\"message\",1]").status == 400 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    refused(&mut client);
+    // The server, with a parked poll and without one.
+    let (mut parked, idle) = (Polling::client(&running), Polling::client(&running));
+    parked.gets.send("GET", &parked.target, "", "");
+    std::thread::sleep(Duration::from_millis(50));
+    running.end();
+    assert_eq!(parked.gets.answer().body, "1");
+    drop(idle);
+}
+
+#[test]
+fn a_client_that_answers_no_ping_is_gone_in_time() {
+    let running = Running::start(super::conformance::options());
+    let mut client = Polling::client(&running);
+    let answer = client.gets.get(&client.target);
+    assert_eq!(answer.body, "2", "a ping ends a poll");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(client.gets.get(&client.target).status, 400);
+    running.end();
+}
+
+#[test]
+fn requests_of_no_session_are_refused_as_the_protocol_says() {
+    let running = Running::start(options());
+    let mut http = Http::new(&running);
+    let code = |answer: &Answer| answer.body.as_bytes().get(8).map_or(b'?', |digit| *digit) - b'0';
+    for (method, target, expected) in [
+        ("GET", "/socket.io/?EIO=4&transport=abc", 0),
+        ("GET", "/socket.io/?EIO=4&transport=polling&sid=abc", 1),
+        ("POST", "/socket.io/?EIO=4&transport=polling&sid=abc", 1),
+        ("POST", "/socket.io/?EIO=4&transport=polling", 2),
+        ("GET", "/socket.io/?EIO=4&transport=websocket", 3),
+        ("GET", "/socket.io/?EIO=3&transport=polling", 5),
+    ] {
+        http.send(method, target, "", if method == "POST" { "40" } else { "" });
+        let answer = http.answer();
+        assert_eq!((answer.status, code(&answer)), (400, expected), "{method} {target}: {answer:?}");
+    }
+    // A session by WebSocket has no polls.
+    let mut peer = Peer::open(running.address, super::PATH);
+    let open = super::text(&mut peer);
+    let sid = open.split('"').nth(3).unwrap();
+    let answer = http.get(&format!("{POLLING}&sid={sid}"));
+    assert_eq!((answer.status, code(&answer)), (400, 3), "{answer:?}");
+    peer.send(TEXT, "40");
+    assert!(super::text(&mut peer).starts_with("40"), "the session is unharmed");
+    running.end();
+}
+
+#[test]
+fn a_body_beyond_the_limit_is_refused_and_told_to_pages() {
+    let mut running = options();
+    running.payload_bytes_max = 1000;
+    let running = Running::start(running);
+    let mut client = Polling::client(&running);
+    client.post(&format!("42[\"message\",\"{}\"]", "x".repeat(900)));
+    let answer = client.posts.post(&client.target, &"x".repeat(1001));
+    assert_eq!(answer.status, 413);
+    // Others of the client's requests are served.
+    assert_eq!(client.packets(1).len(), 1);
+    running.end();
+}
