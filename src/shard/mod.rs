@@ -207,6 +207,8 @@ impl<W: World> Shard<W> {
         self.clients().tell_states();
         self.carry().flush_dirty();
         self.channels().finish_endings();
+        // Answers to polls of this shard.
+        self.handle_own_letters();
         self.carry().count_pressed();
         self.carry().bury();
         self.tidy();

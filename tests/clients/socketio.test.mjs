@@ -14,14 +14,20 @@ afterEach(() => {
   for (const socket of sockets.splice(0)) socket.disconnect();
 });
 
+/** The transports of the clients of the current tests. */
+let transports = ["websocket"];
+
 /** A socket of a client of its own, which has begun to connect. */
 function connect(namespace = "/", options = {}, to = server) {
-  const socket = io(`${to.http}${namespace}`, { transports: ["websocket"], forceNew: true, reconnectionDelay: 20, ...options });
+  const socket = io(`${to.http}${namespace}`, { transports, forceNew: true, reconnectionDelay: 20, ...options });
   sockets.push(socket);
   return socket;
 }
 
-describe("the official client over WebSocket", () => {
+for (const name of ["websocket", "polling"])
+describe(`the official client over ${name}`, () => {
+  before(() => (transports = [name]));
+
   test("connects, with what it gives for authentication", LIMIT, async () => {
     const plain = connect();
     const given = connect("/custom", { auth: { token: "abc" } });
@@ -86,7 +92,7 @@ describe("the official client over WebSocket", () => {
 
   test("comes back by itself when the server goes", LIMIT, async () => {
     const own = await Example.start("socketio_conformance");
-    const socket = io(own.http, { transports: ["websocket"], forceNew: true, reconnectionDelay: 20, randomizationFactor: 0 });
+    const socket = io(own.http, { transports, forceNew: true, reconnectionDelay: 20, randomizationFactor: 0 });
     sockets.push(socket);
     await event(socket, "auth");
     const gone = event(socket, "disconnect");

@@ -97,7 +97,7 @@ static FAMILIES: &[Family] = &[
     gauge_per_shard(
         "throng_forwarding",
         "forwarding",
-        "Connections to client listeners that made a request of the server API or of another path with a key.",
+        "Connections to client listeners that made a request of the server API, of another path with a key, or of a polling session.",
     ),
     total(
         "throng_forwarded_requests_total",
