@@ -14,11 +14,11 @@ pub struct Poll {
     /// Shard of the session, and its key there; `None` for a session that the request opens, in the shard of the
     /// request.
     pub place: Option<(u16, Key)>,
-    /// What it asks.
+    /// The purpose of the request.
     pub ask: PollAsk,
 }
 
-/// What a request asks of a session without a socket.
+/// The purpose of a request for a session without a socket.
 #[derive(Debug, PartialEq)]
 pub enum PollAsk {
     /// Opens the session; the answer is its first output.

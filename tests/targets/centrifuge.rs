@@ -103,6 +103,7 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             other @ (Action::SetTimer { .. }
             | Action::Forward { .. }
             | Action::HandOver(_)
+            | Action::Poll(_)
             | Action::WrongKey) => {
                 panic!("{other:?} is not a client's to ask")
             }

@@ -41,7 +41,7 @@ impl PollQuery {
     }
 }
 
-/// What a request wants.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
     /// To open a session by WebSocket.

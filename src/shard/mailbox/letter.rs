@@ -244,7 +244,7 @@ pub enum Letter {
         receipt: Receipt,
         /// The session.
         session: Key,
-        /// What it asks.
+        /// The purpose of the request.
         ask: PollAsk,
     },
     /// To a user's home: count a new connection of the user; answered by [`Letter::UserCounted`].
