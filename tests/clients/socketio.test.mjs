@@ -97,7 +97,8 @@ describe(`the official client over ${name}`, () => {
     await event(socket, "auth");
     const gone = event(socket, "disconnect");
     await own.drain();
-    assert.equal(await gone, "transport close");
+    // Between two polls there is nothing to read: the next one fails.
+    assert.ok(["transport close", ...(name === "polling" ? ["transport error"] : [])].includes(await gone));
     const back = event(socket, "connect");
     const again = await Example.start("socketio_conformance", own.port);
     await back;

@@ -146,7 +146,12 @@ impl<W: World> Carry<W> {
                 return self.grave(key);
             }
         }
-        self.set_due(key, self.timeouts.linger_ms);
+        // Without a parked poll the client may never fetch it: new requests are refused during a drain.
+        let is_polled = self.conns.entry(key).is_some_and(|conn| conn.socket.is_none());
+        match is_polled && self.is_draining {
+            true => self.set_due(key, self.timeouts.linger_ms.min(GOODBYE_MS_MAX)),
+            false => self.set_due(key, self.timeouts.linger_ms),
+        }
         self.queue_out(key);
         // The flush takes the next step, even if there is nothing to send.
         self.mark_dirty(key);
