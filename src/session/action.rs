@@ -1,8 +1,8 @@
 //! Requests of sessions to their shards.
 
-use super::polling::Poll;
 use super::Deferred;
 use super::desk::PlainRequest;
+use super::polling::Poll;
 use crate::base::slots::Key;
 use crate::hub::words::Ask;
 

@@ -136,7 +136,9 @@ impl PlainResponse {
     fn put(&self, lines: &[&str], has_body: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(self.head.as_bytes());
-        out.extend_from_slice(format!("Content-Length: {}\r\n{}\r\n", self.body.len(), lines.concat()).as_bytes());
+        out.extend_from_slice(
+            format!("Content-Length: {}\r\n{}\r\n", self.body.len(), lines.concat()).as_bytes(),
+        );
         if has_body {
             out.extend_from_slice(&self.body);
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::centrifuge::{Centrifuge, HeldHead, Opening};
 use super::desk::RouteTable;
-use super::wire::{Framing, Transport, Wire};
 use super::polling::Poll;
+use super::wire::{Framing, Transport, Wire};
 use super::{Action, Context, engine};
 use crate::hub::codes::CodeRule;
 use crate::proto::centrifuge::message::Encoding;

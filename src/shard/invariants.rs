@@ -90,7 +90,11 @@ impl<W: World> Shard<W> {
             );
         }
         if conn.stage == Stage::Open {
-            assert_eq!(conn.socket.is_none(), conn.session.is_polled(), "only who is polled has no socket: {key:?}");
+            assert_eq!(
+                conn.socket.is_none(),
+                conn.session.is_polled(),
+                "only who is polled has no socket: {key:?}"
+            );
         }
         let place = match (conn.stage, conn.session.phase()) {
             (Stage::Open, Phase::Opening) => CountedAs::HalfOpen,

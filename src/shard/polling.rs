@@ -35,9 +35,7 @@ impl<W: World> Shard<W> {
         let conn = |_| Conn { layers, ..Conn::new(None, Speaks::Http, u32::MAX, heard) };
         let Some(key) = carry.conns.insert_with(conn) else { return };
         carry.counters.connections.add(1);
-        carry.counters.plain_lines.add(u64::from(
-            carry.conns.entry(key).is_some_and(Conn::is_plain_layered),
-        ));
+        carry.counters.plain_lines.add(u64::from(carry.conns.entry(key).is_some_and(Conn::is_plain_layered)));
         carry.with_session(key, |session, _, cx| session.open_polled(opening, cx));
         carry.after_progress(key, Phase::Opening, true);
         carry.queue_out(key);

@@ -179,7 +179,8 @@ fn requests_that_are_not_served_get_the_protocols_answer() {
     assert_eq!(posted.status, 400);
     // A page may read the refusal.
     let origin = format!("http://{}", server.address);
-    let response = request("GET /socket.io/?EIO=4&transport=polling&sid=abc", &format!("Origin: {origin}\r\n"));
+    let response =
+        request("GET /socket.io/?EIO=4&transport=polling&sid=abc", &format!("Origin: {origin}\r\n"));
     assert_eq!(response.header("access-control-allow-origin"), Some(origin.as_str()));
     // A refused upgrade gets the message as text.
     let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\

@@ -230,10 +230,9 @@ mod tests {
 
     #[test]
     fn a_transport_that_is_not_served_is_unknown() {
-        for (served, query, is_upgrade) in [
-            ("websocket", "EIO=4&transport=polling", false),
-            ("polling", "EIO=4&transport=websocket", true),
-        ] {
+        for (served, query, is_upgrade) in
+            [("websocket", "EIO=4&transport=polling", false), ("polling", "EIO=4&transport=websocket", true)]
+        {
             let outcome = check(&EngineQuery::read(query), "GET", is_upgrade, &[served.to_owned()], |_| None);
             assert_eq!(outcome, Err(EngineRefusal::UnknownTransport), "{query}");
         }

@@ -87,7 +87,8 @@ impl Outlet {
     ) -> Result<(), E> {
         let Target { out, press } = target;
         let before = out.len();
-        let begun = if self.deflate.is_on() || self.is_polled { None } else { Some(frame::begin(out, likely + 1)) };
+        let begun =
+            if self.deflate.is_on() || self.is_polled { None } else { Some(frame::begin(out, likely + 1)) };
         out.push(PacketKind::Message.digit());
         if let Err(error) = write(out) {
             out.truncate(before);

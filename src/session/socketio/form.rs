@@ -109,13 +109,16 @@ mod tests {
 
     #[test]
     fn an_event_is_encoded_as_its_receivers_read_it() {
-        let plain = Outlet { base64: false, is_msgpack: false, deflate: Deflate::Off };
+        let plain = Outlet { base64: false, is_msgpack: false, deflate: Deflate::Off, is_polled: false };
         assert_eq!(encoded(Form(plain), "2[\"a\"]", &[]), b"\x81\x0742[\"a\"]");
         let binary = "51-[\"a\",{\"_placeholder\":true,\"num\":0}]";
         let bytes = encoded(Form(plain), binary, &[b"\x00\x01"]);
         assert!(bytes.ends_with(b"}]\x82\x02\x00\x01"), "{bytes:?}");
         let bytes = encoded(Form(Outlet { base64: true, ..plain }), binary, &[b"\x00\x01"]);
         assert!(bytes.ends_with(b"}]\x81\x05bAAE="), "{bytes:?}");
+        let polled = Outlet { base64: true, is_polled: true, ..plain };
+        assert!(encoded(Form(polled), binary, &[b"\x00\x01"]).ends_with(b"}]\x1ebAAE=\x1e"));
+        assert_eq!(encoded(Form(polled), "2[\"a\"]", &[]), b"42[\"a\"]\x1e");
         let bytes = encoded(Form(Outlet { is_msgpack: true, ..plain }), binary, &[b"\x00\x01"]);
         assert!(bytes[0] == 0x82 && bytes.ends_with(b"\x92\xa1a\xc4\x02\x00\x01"), "{bytes:?}");
     }

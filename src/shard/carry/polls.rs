@@ -70,7 +70,8 @@ impl<W: World> Carry<W> {
 
     /// Tells a session that the connection of its parked poll has ended.
     pub(in crate::shard) fn tell_session_of_end(&mut self, key: Key) {
-        let Some((shard, session)) = self.conns.entry(key).and_then(|conn| conn.session.fetches_from()) else {
+        let Some((shard, session)) = self.conns.entry(key).and_then(|conn| conn.session.fetches_from())
+        else {
             return;
         };
         let receipt = self.receipt_of(key);

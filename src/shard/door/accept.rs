@@ -184,7 +184,8 @@ impl<W: World> Door<W> {
         let carry = &mut self.clients.channels.carry;
         let due = beat_at_or_after(carry.now_ms() + carry.timeouts.handshake_ms);
         let heard = carry.beat_now();
-        let Some(key) = carry.conns.insert_with(|_| Conn { layers, ..Conn::new(Some(socket), speaks, due, heard) })
+        let Some(key) =
+            carry.conns.insert_with(|_| Conn { layers, ..Conn::new(Some(socket), speaks, due, heard) })
         else {
             return;
         };

@@ -33,7 +33,8 @@ impl Http {
     }
 
     fn send(&mut self, method: &str, target: &str, lines: &str, body: &str) {
-        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let request = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{length}{lines}\r\n{body}");
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
     }
@@ -124,7 +125,8 @@ fn events_and_answers_come_by_polls_in_order() {
             client.post(event);
         }
         client.post("451-1[\"message-with-ack\",{\"_placeholder\":true,\"num\":0}]\u{1e}bAQID");
-        let mut expected: Vec<String> = sent.iter().map(|event| event.replace("message", "message-back")).collect();
+        let mut expected: Vec<String> =
+            sent.iter().map(|event| event.replace("message", "message-back")).collect();
         expected.extend(["461-1[{\"_placeholder\":true,\"num\":0}]".to_owned(), "bAQID".to_owned()]);
         assert_eq!(client.packets(52), expected);
     }
