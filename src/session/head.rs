@@ -6,7 +6,7 @@
 use super::desk::{Away, Denied, Route};
 use super::endpoint::{Opened, Serves};
 use super::raw::{Handler, Peer, Raw};
-use super::{Action, CloseReason, Context, Forwarded, Note, Phase, Session, socketio};
+use super::{Action, CloseReason, Context, Forwarded, Note, Session, socketio};
 use crate::proto::chunked::{Decoder, Flaw};
 use crate::proto::forwarded;
 use crate::proto::http::{Framing, Refusal, Request, Status};
