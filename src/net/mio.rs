@@ -148,6 +148,7 @@ mod tests {
     #[test]
     fn a_socket_is_four_bytes() {
         assert_eq!(size_of::<TcpStream>(), if cfg!(debug_assertions) { 16 } else { 4 });
+        assert_eq!(size_of::<Option<TcpStream>>(), size_of::<TcpStream>());
     }
 
     #[test]
