@@ -77,7 +77,7 @@ RuntimeDirectory=throng
 # Each connection is a descriptor. A unit's default hard limit is 524,288.
 LimitNOFILE=@NOFILE@
 
-# SIGTERM drains: connections are closed over drain_ms (10 s), stragglers after linger_ms (5 s).
+# SIGTERM drains: connections are closed over at most drain_ms (10 s), stragglers after linger_ms (5 s).
 KillSignal=SIGTERM
 KillMode=mixed
 TimeoutStopSec=30
