@@ -99,7 +99,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// Takes the body of a [`PollAsk::Post`].
+    /// Takes the body of a post, with packets.
     ///
     /// # Errors
     /// The reason for which the session ends.
