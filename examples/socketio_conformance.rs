@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example socketio_conformance -- 127.0.0.1:3000`, then run the suite of the protocol's text. The
 //! namespaces `/` and `/custom` are open. A new socket gets the event `auth` with what it gave for authentication;
-//! `message` is answered by the event `message-back`, `message-with-ack` by its acknowledgement. Only WebSocket is served.
+//! `message` is answered by the event `message-back`, `message-with-ack` by its acknowledgement.
 
 use serde_json::value::RawValue;
 use throng::socketio::{Admit, Connecting, Ending, Event, Events, Socket, SocketIo};

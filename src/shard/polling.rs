@@ -25,12 +25,13 @@ impl<W: World> Shard<W> {
 
     /// Opens a session; its first output answers the request.
     fn open_session(&mut self, receipt: Receipt, opening: PollOpening) {
-        if self.carry().is_draining || self.door.refuses_session() {
+        let address = self.carry().peer(receipt.conn);
+        if self.carry().is_draining || self.door.refuses_session(address) {
             let retry_s = self.carry().retry_after_s(receipt.conn);
             return self.carry().answer_request(receipt, PlainResponse::busy(retry_s));
         }
         let carry = self.carry();
-        let layers = Layers::of_address(carry.peer(receipt.conn));
+        let layers = Layers::of_address(address);
         let heard = carry.beat_now();
         let conn = |_| Conn { layers, ..Conn::new(None, Speaks::Http, u32::MAX, heard) };
         let Some(key) = carry.conns.insert_with(conn) else { return };

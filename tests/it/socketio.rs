@@ -28,6 +28,10 @@ struct Running {
 
 impl Running {
     fn start(socketio: SocketIoOptions) -> Self {
+        Self::start_with(socketio, |_| {})
+    }
+
+    fn start_with(socketio: SocketIoOptions, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             listen: vec![([127, 0, 0, 1], 0).into()],
             control: None,
@@ -39,6 +43,7 @@ impl Running {
             ..Config::default()
         };
         config.timeouts.drain_ms = 50;
+        change(&mut config);
         let server = Embedded::start(&config, |_shard| SocketIo(conformance::Echo)).unwrap();
         let (address, drain) = (server.addresses()[0], Box::new(server.drainer()));
         Self { address, drain, thread: thread::spawn(|| server.wait().unwrap()) }

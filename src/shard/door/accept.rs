@@ -203,16 +203,16 @@ impl<W: World> Door<W> {
         }
     }
 
-    /// Whether one more session without a socket must be refused, for lack of room. Counts the reason. The rates have
-    /// counted the connection of its request.
-    pub(in crate::shard) fn refuses_session(&mut self) -> bool {
+    /// Whether one more session without a socket must be refused, for lack of room or by the rates of its client's
+    /// address: one connection may ask for many. Counts the reason.
+    pub(in crate::shard) fn refuses_session(&mut self, address: Option<IpAddr>) -> bool {
         let carry = &mut self.clients.channels.carry;
         let is_short = carry.pressure.refuses();
         let is_full = carry.conns.len() >= carry.conns.capacity_max() || self.admission.is_full(1);
         let counters = &self.clients.channels.carry.counters;
         counters.refused_memory.add(u64::from(is_short));
         counters.refused_unavailable.add(u64::from(is_full && !is_short));
-        is_short || is_full
+        is_short || is_full || address.is_some_and(|address| !self.admits_address(address))
     }
 
     /// Refuses a connection before any input. A TLS connection is closed: an answer would cost a key exchange. A

@@ -257,3 +257,12 @@ fn a_body_beyond_the_limit_is_refused_and_told_to_pages() {
     assert_eq!(client.packets(1).len(), 1);
     running.end();
 }
+
+#[test]
+fn one_connection_opens_no_more_sessions_than_its_address_may() {
+    let running = Running::start_with(options(), |config| config.limits.accepts_per_ip_max = 5);
+    let mut http = Http::new(&running);
+    let statuses: Vec<u16> = (0..12).map(|_| http.get(POLLING).status).collect();
+    assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
+    running.end();
+}
