@@ -1,29 +1,26 @@
 //! The sockets of one connection, by namespace, and the packets for each.
+//!
+//! * `connecting`: from CONNECT until the application knows of the socket.
+//! * `plain`: arguments of either parser, as the application reads them.
 
-use std::borrow::Cow;
+mod connecting;
+mod plain;
 
-use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use super::acks::Acks;
-use super::events::{AckId, Acked, Admit, Connecting, Ending, Event, Gone, Why};
-use super::rooms::{Place, channel_of, namespace_of};
-use super::{Socket, SocketId, malformed};
-use crate::hub::words::{Ask, Denied, Dismissed, Enter};
-use crate::proto::socketio::{
-    Args, Assembler, AttachmentStore, Attachments, JsonArgs, MsgPackArgs, Packet, PacketBody, Raw,
-    SocketError, SocketEvent, SocketProtocol, msgpack, write,
-};
+use super::events::{AckId, Acked, Ending, Event, Gone, Why};
+use super::rooms::{Place, channel_of};
+use super::{Socket, SocketId};
+use crate::hub::words::Ask;
+use crate::proto::socketio::{Args, Assembler, Attachments, Packet, PacketBody, SocketEvent, msgpack, write};
 use crate::session::bound::Bound;
 use crate::session::engine::{Engine, Handshake, Outlet};
 use crate::session::{Action, ClientId, CloseReason, Context, Handler, Settings};
+use plain::Plain;
 
 /// The root namespace.
 const ROOT: &str = "/";
-/// Time from the answer to CONNECT until the application is told, in milliseconds, unless an event comes before. Some
-/// clients lose messages that arrive together with that answer, and the reference's applications are slower, too.
-const GREETING_MS: u64 = 10;
-
 /// The state of a connection, except for its WebSocket.
 #[derive(Debug)]
 pub(super) struct Sockets<S> {
@@ -152,139 +149,9 @@ impl<S> Sockets<S> {
         }
     }
 
-    fn connect<H: Handler<State = S>>(
-        &mut self,
-        namespace: &str,
-        auth: Option<Raw<'_>>,
-        handler: &mut H,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        if namespace.len() > cx.settings.channel_name_bytes_max {
-            return self.refuse(namespace, "Invalid namespace", None, cx);
-        }
-        if self.list.len() >= cx.settings.socketio.namespaces_max {
-            return self.refuse(namespace, "too many namespaces on one connection", None, cx);
-        }
-        let auth = match auth {
-            None => None,
-            Some(Raw::Json(json)) => Some(Cow::Borrowed(json)),
-            Some(Raw::MsgPack(value)) => Some(Cow::Owned(auth_of(value).map_err(malformed)?)),
-        };
-        let number = self.free_number();
-        let connecting = Connecting {
-            namespace,
-            id: SocketId::new(cx.client, number),
-            client: cx.client,
-            auth: auth.as_deref(),
-            query: &self.query,
-            certificate: cx.certificate,
-        };
-        let state = match handler.socket_connect(&connecting) {
-            Admit::In(state) => state,
-            Admit::Out { message, data } => {
-                return self.refuse(namespace, &message, data.as_deref().map(RawValue::get), cx);
-            }
-        };
-        self.next_number = number.wrapping_add(1).max(1);
-        self.connect_by_ms = u64::MAX;
-        let name = if namespace == ROOT { "" } else { namespace };
-        let (namespace, acks) = (name.into(), Acks::default());
-        self.list.push(Entry { state, namespace, acks, number, stage: Stage::Entering });
-        let channel = channel_of(self.list[self.list.len() - 1].namespace());
-        cx.actions.push(Action::Ask { id: 0, ask: Ask::Enter(Box::new(Enter::new(channel))) });
-        Ok(())
-    }
-
-    /// The socket that waits to enter this channel, if that is a namespace's.
-    fn waiting_at(&self, channel: &str) -> Option<usize> {
-        self.place_of(namespace_of(channel)?).filter(|&at| self.list[at].stage == Stage::Entering)
-    }
-
-    /// Tells a client that it is connected, when the channel is that of a namespace.
-    pub(super) fn entered(&mut self, channel: &str, cx: &mut Context<'_>) {
-        let Some(at) = self.waiting_at(channel) else { return };
-        self.list[at].stage = Stage::Connected;
-        let id = SocketId::new(cx.client, self.list[at].number);
-        let namespace = self.list[at].namespace();
-        self.put(
-            cx,
-            |out| write::put_connected(out, SocketProtocol::V5, namespace, id.as_str(), None),
-            |out| msgpack::put_connected(out, namespace, id.as_str(), None),
-        );
-        self.greet_at_ms = cx.now_ms + GREETING_MS;
-        cx.actions.push(Action::SetTimer { at_ms: self.greet_at_ms });
-    }
-
-    /// Handles a namespace or a room that the socket cannot enter.
-    pub(super) fn not_entered<H: Handler<State = S>>(
-        &mut self,
-        channel: &str,
-        denied: &Denied,
-        handler: &mut H,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        if *denied == Denied::AlreadyIn {
-            return Ok(());
-        }
-        // Not silently: the application considers the socket a member. The client comes back.
-        let Some(at) = self.waiting_at(channel) else {
-            let is_limit = *denied == Denied::Limit;
-            let why = if is_limit { Dismissed::ChannelLimit } else { Dismissed::TooMany };
-            return Err(CloseReason::Dismissed(why));
-        };
-        let namespace = self.list[at].namespace().to_owned();
-        self.refuse(&namespace, &denied.to_string(), None, cx)?;
-        self.remove(at, Why::Disconnected, handler, cx);
-        Ok(())
-    }
-
-    /// Tells the application that a client is connected, unless it was told.
-    fn greet<H: Handler<State = S>>(
-        &mut self,
-        at: usize,
-        bound: Bound,
-        handler: &mut H,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        if self.list[at].stage != Stage::Connected {
-            return Ok(());
-        }
-        self.list[at].stage = Stage::Greeted;
-        self.call(at, bound, handler, cx, |handler, state, socket| handler.socket_connected(state, socket))
-    }
-
     /// The place of the socket in a namespace.
     fn place_of(&self, namespace: &str) -> Option<usize> {
         self.list.iter().position(|entry| entry.namespace() == namespace)
-    }
-
-    /// The number of a new socket: not one of those that live.
-    fn free_number(&self) -> u8 {
-        let is_taken = |number: u8| self.list.iter().any(|entry| entry.number == number);
-        let numbers = (0..=u8::MAX).map(|ahead| self.next_number.wrapping_add(ahead));
-        numbers.into_iter().find(|number| !is_taken(*number)).unwrap_or_default()
-    }
-
-    fn refuse(
-        &mut self,
-        namespace: &str,
-        message: &str,
-        data: Option<&str>,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        // A client whose first CONNECT was refused may have sent more.
-        self.next_number = self.next_number.max(1);
-        self.put(
-            cx,
-            |out| write::put_connect_error(out, SocketProtocol::V5, namespace, message, data),
-            |out| {
-                // Data that is nested too deeply is left out.
-                if msgpack::put_connect_error(out, namespace, message, data).is_err() {
-                    msgpack::put_connect_error(out, namespace, message, None).ok();
-                }
-            },
-        );
-        Ok(())
     }
 
     /// Appends a packet without arguments of the application, in the endpoint's form.
@@ -452,49 +319,4 @@ fn return_state<H: Handler>(
     let place = Place { namespace, name_bytes_max, is_msgpack, actions };
     let id = SocketId::new(client, number);
     handler.socket_closed(state, &mut Gone { namespace, id, client, why, place });
-}
-
-/// The `auth` object of a packet in msgpack, as JSON. Binary data in it becomes a placeholder.
-fn auth_of(value: &[u8]) -> Result<String, SocketError> {
-    let (mut json, mut attachments) = (Vec::new(), AttachmentStore::default());
-    msgpack::value_to_json(value, &mut json, &mut attachments)?;
-    String::from_utf8(json).map_err(|_| SocketError::MsgPack)
-}
-
-/// Arguments in msgpack, as JSON and attachments; empty for arguments that are JSON.
-#[derive(Default)]
-struct Plain {
-    list: String,
-    attachments: AttachmentStore,
-}
-
-impl Plain {
-    fn of(args: Args<'_>) -> Result<Self, CloseReason> {
-        match args {
-            Args::Json(_) => Ok(Self::default()),
-            Args::MsgPack(args) => Self::unpacked(args).map_err(malformed),
-        }
-    }
-
-    fn unpacked(args: MsgPackArgs<'_>) -> Result<Self, SocketError> {
-        let (mut list, mut attachments) = (b"[".to_vec(), AttachmentStore::default());
-        msgpack::args_to_json(args, &mut list, &mut attachments)?;
-        list.push(b']');
-        let list = String::from_utf8(list).map_err(|_| SocketError::MsgPack)?;
-        Ok(Self { list, attachments })
-    }
-
-    fn read<'p>(
-        &'p self,
-        args: Args<'p>,
-        attachments: Attachments<'p>,
-    ) -> Result<(JsonArgs<'p>, Attachments<'p>), CloseReason> {
-        match args {
-            Args::Json(args) => Ok((args, attachments)),
-            Args::MsgPack(_) => {
-                let args = JsonArgs::of_list(&self.list).map_err(malformed)?;
-                Ok((args, self.attachments.get()))
-            }
-        }
-    }
 }
