@@ -322,6 +322,9 @@ pub use tls::CertificateError;
 /// implements; [`SocketIo`](socketio::SocketIo) makes a server's handler of either. [`Config::socketio`] turns the
 /// endpoint on. `docs/SOCKETIO.md` says what is served.
 pub mod socketio {
+    pub use crate::hub::selector::{BadSelector, Selector};
+    pub use crate::node::{BadEmit, SocketMessage};
+    pub use crate::proto::socketio::write::Unsendable;
     pub use crate::proto::socketio::{Attachments, JsonArgs, JsonItems};
     pub use crate::session::socketio::{
         AckId, Acked, Admit, Binary, Connecting, Emit, EmitError, Ending, Event, Events, Gone, Routes,

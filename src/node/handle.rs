@@ -397,7 +397,7 @@ impl Node {
     }
 
     /// The return address for a letter, and the receiver of its answer.
-    fn asker(&self) -> (Asker, oneshot::Receiver<Answer>) {
+    pub(super) fn asker(&self) -> (Asker, oneshot::Receiver<Answer>) {
         let (reply, answer) = reply(self.way.clone());
         (Asker::Outside(Box::new(move |answer| reply.send(answer))), answer)
     }
@@ -423,7 +423,7 @@ impl Node {
     }
 
     /// Sends a letter to a shard.
-    fn send(&self, shard: usize, letter: Letter) {
+    pub(super) fn send(&self, shard: usize, letter: Letter) {
         self.way.send(&self.shards().wiring.mailboxes, shard, letter);
     }
 }

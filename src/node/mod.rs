@@ -3,7 +3,7 @@
 //! Invariant: nothing here knows how shards are started or what serves HTTP. Requests from outside the shards (the
 //! server API, an embedder, the control thread) go through these handles, and on in letters.
 //!
-//! `handle` has [`Node`], `publisher` [`Publisher`], `options` the parameters of a publication; `pending` returns
+//! `handle` has [`Node`], `publisher` [`Publisher`], `options` the parameters of a publication; `sockets` speaks to Socket.IO, `pending` returns
 //! answers, `results` has their types, `shards` finds a channel's home, `post` collects the letters of a thread.
 //! `certificates` and `reload` serve reloads.
 
@@ -16,6 +16,7 @@ mod publisher;
 mod reload;
 mod results;
 mod shards;
+mod sockets;
 
 pub(crate) use certificates::startup_error;
 pub use certificates::{
@@ -32,3 +33,4 @@ pub use publisher::{Overloaded, Publisher};
 pub use reload::{NotReloaded, Reloader};
 pub(crate) use results::{History, Info, PresenceStats};
 pub use shards::Wiring;
+pub use sockets::{BadEmit, SocketMessage};

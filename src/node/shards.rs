@@ -42,11 +42,32 @@ pub(super) struct Shards {
 struct Current {
     namespaces: Arc<Namespaces>,
     limits: Limits,
+    sockets: SocketTerms,
+}
+
+/// The conditions of messages to sockets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SocketTerms {
+    /// Whether Socket.IO is served.
+    pub(super) is_served: bool,
+    /// Whether its packets are msgpack.
+    pub(super) is_msgpack: bool,
+    /// Maximum of bytes of the name of a room with that of its namespace.
+    pub(super) name_bytes_max: usize,
+    /// Maximum of bytes of a message.
+    pub(super) message_bytes_max: usize,
 }
 
 impl Current {
     fn of(config: &Config) -> Self {
-        Self { namespaces: Arc::clone(&config.namespaces), limits: config.limits.clone() }
+        let sockets = SocketTerms {
+            is_served: config.socketio.enabled,
+            is_msgpack: config.socketio.is_msgpack,
+            name_bytes_max: config.limits.channel_name_bytes_max,
+            // A message that fills an outbox would disconnect clients with any other queued data.
+            message_bytes_max: config.limits.outbox_bytes_max / 2,
+        };
+        Self { namespaces: Arc::clone(&config.namespaces), limits: config.limits.clone(), sockets }
     }
 }
 
@@ -91,6 +112,11 @@ impl Shards {
     pub(super) fn free_home(&self, channel: &str) -> Result<usize, Failure> {
         let home = self.home(channel);
         if self.is_full(&self.wiring.mailboxes[home]) { Err(Failure::Overloaded) } else { Ok(home) }
+    }
+
+    /// The conditions of messages to sockets.
+    pub(super) fn socket_terms(&self) -> SocketTerms {
+        self.current().sockets
     }
 
     fn is_full(&self, mailbox: &Mailbox) -> bool {

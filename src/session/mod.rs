@@ -314,6 +314,14 @@ impl<S> Session<S> {
         }
     }
 
+    /// Whether the connection has the socket with this number in this namespace.
+    pub fn has_socket(&self, namespace: &str, number: u8) -> bool {
+        match self {
+            Self::SocketIo(session) => session.has_socket(namespace, number),
+            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::Away(_) | Self::Ended => false,
+        }
+    }
+
     /// The form in which the client receives publications of a history; `None` where it receives none.
     pub fn telling(&self, takes_deltas: bool) -> Option<Telling> {
         match self {

@@ -51,7 +51,7 @@ impl<W: World> Shard<W> {
             Letter::Memory { number, answer } => self.channels().memory_answered(number, *answer),
             Letter::Gone(member) => self.channels().gone(member),
             Letter::Answered { reply_to, answer } => self.clients().answered(reply_to, &answer),
-            Letter::Emit(emission) => self.channels().asked_to_emit(emission),
+            Letter::Emit { emission, asker } => self.channels().asked_to_emit(emission, asker),
             Letter::Emitted(emission) => self.channels().emitted(&emission),
             Letter::Deliver(publication) => {
                 self.channels().local.deliver(Item::Publication(publication));

@@ -34,6 +34,7 @@ mod regressions;
 mod serve;
 mod slow;
 mod socketio;
+mod socketio_api;
 mod socketio_rooms;
 mod support;
 mod tls;

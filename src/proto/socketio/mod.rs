@@ -6,7 +6,8 @@
 //!
 //! * Text: `read`, `write`, `scan` (validation of JSON), `args`; errors are in `malformed`.
 //! * Attachments: `assembler` collects them, `attachments` keeps them, `placeholder` finds their places.
-//! * `msgpack`: the same packets in msgpack. `publication`: events as data of channels.
+//! * `msgpack`: the same packets in msgpack. `publication`: events as data of channels. `bundle`: a packet and its
+//!   attachments in one piece.
 //!
 //! Invariant: JSON is validated in one pass, without a tree or an allocation, and arguments are passed on unchanged. Left out: the
 //! state of namespaces. [`publication`] maps events to publications of channels, which other protocols share.
@@ -14,6 +15,7 @@
 mod args;
 mod assembler;
 mod attachments;
+mod bundle;
 mod malformed;
 pub mod msgpack;
 mod placeholder;
@@ -29,6 +31,7 @@ use std::borrow::Cow;
 pub use args::{Args, JsonArgs, JsonItems, MsgPackArgs};
 pub use assembler::{Assembled, Assembler};
 pub use attachments::{AttachmentLimits, AttachmentStore, Attachments};
+pub use bundle::{bundle, packed, unbundle};
 pub use malformed::SocketError;
 pub use read::read;
 

@@ -1,18 +1,13 @@
 //! Events for several sockets: how they are published, and how each connection gets them.
 //!
-//! A publication holds the packet as text, so that connections with JSON, nearly all, get a copy of it. Attachments follow
-//! the text, each behind its length. No other protocol sees these bytes: the channels are private.
+//! A publication holds the packet and its attachments ([`bundle`]). No other protocol sees these bytes: the channels are
+//! private.
 
 use crate::hub::choice::Choice;
-use crate::hub::{DataKind, Item, Publication};
-use crate::proto::socketio::{
-    AttachmentStore, Attachments, Packet, PacketBody, SocketProtocol, msgpack, read,
-};
+use crate::hub::{DataKind, Item};
+use crate::proto::socketio::{bundle, packed, unbundle};
 use crate::proto::ws::Press;
 use crate::session::engine::{Outlet, Target};
-
-/// Bytes of a length.
-const LENGTH_BYTES: usize = 4;
 
 /// The form in which a connection receives events for several sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +21,8 @@ impl Form {
         let mut target = Target { out: &mut out, press };
         for item in choice.chosen(items) {
             let Item::Publication(publication) = item else { continue };
-            let (text, attachments) = content(publication);
+            let has_attachments = publication.kind == DataKind::Binary;
+            let (text, attachments) = unbundle(&publication.data, has_attachments);
             if outlet.is_msgpack {
                 // It was converted once before it was published.
                 if let Some(packet) = packed(text, attachments.get()) {
@@ -48,48 +44,8 @@ impl Form {
 
 /// The data of a publication: the packet's text, and its attachments.
 pub(super) fn data_of(text: Vec<u8>, attachments: &[&[u8]]) -> (DataKind, Vec<u8>) {
-    if attachments.is_empty() {
-        return (DataKind::Text, text);
-    }
-    let put = |data: &mut Vec<u8>, part: &[u8]| {
-        // No message has that many bytes.
-        data.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
-        data.extend_from_slice(part);
-    };
-    let mut data = Vec::new();
-    put(&mut data, &text);
-    attachments.iter().for_each(|attachment| put(&mut data, attachment));
-    (DataKind::Binary, data)
-}
-
-/// The inverse of [`data_of`].
-fn content(publication: &Publication) -> (&str, AttachmentStore) {
-    let (mut store, data) = (AttachmentStore::default(), &publication.data[..]);
-    if publication.kind != DataKind::Binary {
-        return (std::str::from_utf8(data).unwrap_or_default(), store);
-    }
-    let mut left = data;
-    let mut next = || {
-        let (length, rest) = left.split_first_chunk::<LENGTH_BYTES>()?;
-        let (part, behind) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        left = behind;
-        Some(part)
-    };
-    let text = next().and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
-    while let Some(attachment) = next() {
-        store.push(attachment);
-    }
-    (text, store)
-}
-
-/// An event of text as a packet of msgpack; `None` when it is nested too deeply for that.
-pub(super) fn packed(text: &str, attachments: Attachments<'_>) -> Option<Vec<u8>> {
-    let (Packet { namespace, body, .. }, _) = read(SocketProtocol::V5, text, usize::MAX).ok()?;
-    let PacketBody::Event(event) = body else { return None };
-    let mut packet = Vec::new();
-    msgpack::put_event(&mut packet, namespace, event.id, &event.name, (event.args, attachments), None)
-        .ok()?;
-    Some(packet)
+    let kind = if attachments.is_empty() { DataKind::Text } else { DataKind::Binary };
+    (kind, bundle(text, attachments))
 }
 
 #[cfg(test)]
@@ -97,6 +53,7 @@ mod tests {
     use super::*;
     use crate::base::budget::Budget;
     use crate::base::shared::Shared;
+    use crate::hub::Publication;
     use crate::proto::ws::Deflate;
     use std::sync::Arc;
 

@@ -214,6 +214,11 @@ impl<S> Session<S> {
         }
     }
 
+    /// Whether the socket with this number is in this namespace.
+    pub(super) fn has_socket(&self, namespace: &str, number: u8) -> bool {
+        self.sockets.has(namespace, number)
+    }
+
     /// The form in which the client receives events for several sockets.
     pub(super) fn form(&self) -> Form {
         Form(self.sockets.engine.outlet())

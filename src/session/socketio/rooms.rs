@@ -1,34 +1,20 @@
 //! Rooms: joining, leaving, and events for several sockets of a namespace.
 //!
 //! A room is a private channel, `<namespace>,<room>` behind a first character that no other way in accepts; the namespace is
-//! one, too, with all its sockets. All rooms of a namespace have one home, which gives their events one order.
+//! one, too, with all its sockets. All rooms of a namespace have one home, which gives their events one order. A socket's id
+//! names a room of its own, which no socket enters: its shard finds the socket by the id.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::form::{data_of, packed};
+use super::form::data_of;
 use super::{EmitError, Gone, Socket};
-use crate::hub::emission::PRIVATE;
+use crate::hub::selector::{ROOMS_MAX, namespace_channel, room_channel};
 use crate::hub::words::{self, Ask, Enter};
 use crate::proto::socketio::write::PacketWriter;
-use crate::proto::socketio::{AttachmentStore, Attachments, JsonArgs};
+use crate::proto::socketio::{AttachmentStore, Attachments, JsonArgs, packed};
 use crate::session::Action;
-
-/// The channel of a namespace.
-pub(super) fn channel_of(namespace: &str) -> Arc<str> {
-    format!("{PRIVATE}{namespace}").into()
-}
-
-/// The channel of a room.
-fn room_of(namespace: &str, room: &str) -> Arc<str> {
-    format!("{PRIVATE}{namespace},{room}").into()
-}
-
-/// The namespace of a channel that is a namespace's own.
-pub(super) fn namespace_of(channel: &str) -> Option<&str> {
-    channel.strip_prefix(PRIVATE).filter(|name| !name.contains(','))
-}
 
 /// The namespace for which an application's method is called, and its requests to the shard.
 #[derive(Debug)]
@@ -41,10 +27,7 @@ pub(super) struct Place<'p> {
 
 impl Place<'_> {
     fn room(&self, room: &str) -> Result<Arc<str>, EmitError> {
-        let channel = room_of(self.namespace, room);
-        // The first character is no part of the name.
-        let fits = channel.len() - PRIVATE.len_utf8() <= self.name_bytes_max;
-        fits.then_some(channel).ok_or(EmitError::RoomName)
+        Ok(room_channel(self.namespace, room, self.name_bytes_max)?)
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -67,11 +50,14 @@ impl Socket<'_, '_> {
 
     /// Leaves a room; does nothing if the socket is not in it.
     pub fn leave(&mut self, room: &str) {
-        let channel = room_of(self.namespace, room);
-        self.place().ask(Ask::Leave { channel });
+        let mut place = self.place();
+        // A name that is too long is no room of the socket.
+        if let Ok(channel) = place.room(room) {
+            place.ask(Ask::Leave { channel });
+        }
     }
 
-    /// An event for a room, without this socket: `socket.to(room)` of the reference.
+    /// An event for a room or for the socket with this id, without this socket: `socket.to(room)` of the reference.
     pub fn to(&mut self, room: &str) -> Emit<'_> {
         self.others().to(room)
     }
@@ -119,31 +105,36 @@ pub struct Emit<'s> {
     except: Vec<Arc<str>>,
     is_to_others: bool,
     is_volatile: bool,
-    /// Whether a room's name is too long.
-    is_wrong: bool,
+    /// The first defect of its rooms.
+    wrong: Option<EmitError>,
 }
 
 impl<'s> Emit<'s> {
     fn new(place: Place<'s>, is_to_others: bool) -> Self {
-        Self { place, to: Vec::new(), except: Vec::new(), is_to_others, is_volatile: false, is_wrong: false }
+        Self { place, to: Vec::new(), except: Vec::new(), is_to_others, is_volatile: false, wrong: None }
     }
 
-    /// Adds a room.
+    /// Adds a room, or the socket with this id. At most 1,000 rooms with those of [`Emit::except`].
     pub fn to(mut self, room: &str) -> Self {
-        match self.place.room(room) {
-            Ok(channel) => self.to.push(channel),
-            Err(_) => self.is_wrong = true,
+        if let Some(channel) = self.room(room) {
+            self.to.push(channel);
         }
         self
     }
 
-    /// Takes out the sockets of a room.
+    /// Takes out the sockets of a room, or the socket with this id.
     pub fn except(mut self, room: &str) -> Self {
-        match self.place.room(room) {
-            Ok(channel) => self.except.push(channel),
-            Err(_) => self.is_wrong = true,
+        if let Some(channel) = self.room(room) {
+            self.except.push(channel);
         }
         self
+    }
+
+    /// The channel of one more room, unless that is a defect.
+    fn room(&mut self, room: &str) -> Option<Arc<str>> {
+        let fits = self.to.len() + self.except.len() < ROOMS_MAX;
+        let channel = if fits { self.place.room(room) } else { Err(EmitError::TooManyRooms) };
+        channel.map_err(|error| self.wrong.get_or_insert(error)).ok()
     }
 
     /// Drops the event for sockets that have not read what was sent before.
@@ -155,7 +146,7 @@ impl<'s> Emit<'s> {
     /// Sends the event; its arguments are as for [`Socket::emit`].
     ///
     /// # Errors
-    /// As [`Socket::emit`]; and when the name of a room is too long. Then nothing is sent.
+    /// As [`Socket::emit`]; and when the name of a room is too long, or there are too many. Then nothing is sent.
     pub fn emit(self, name: &str, args: &(impl Serialize + ?Sized)) -> Result<(), EmitError> {
         self.emit_with(name, args, &[])
     }
@@ -197,9 +188,9 @@ impl<'s> Emit<'s> {
     }
 
     fn send(self, text: Vec<u8>, attachments: &[&[u8]]) -> Result<(), EmitError> {
-        let Self { mut place, mut to, except, is_to_others, is_volatile, is_wrong } = self;
-        if is_wrong {
-            return Err(EmitError::RoomName);
+        let Self { mut place, mut to, except, is_to_others, is_volatile, wrong } = self;
+        if let Some(error) = wrong {
+            return Err(error);
         }
         if place.is_msgpack {
             let mut store = AttachmentStore::default();
@@ -211,7 +202,7 @@ impl<'s> Emit<'s> {
             }
         }
         if to.is_empty() {
-            to.push(channel_of(place.namespace));
+            to.push(namespace_channel(place.namespace));
         }
         let (kind, data) = data_of(text, attachments);
         let (to, except) = (to.into(), except.into());

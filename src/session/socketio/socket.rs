@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::SocketId;
 use super::acks::Acks;
 use super::events::AckId;
+use crate::hub::selector::BadSelector;
 use crate::proto::socketio::write::{PacketWriter, Unsendable};
 use crate::proto::socketio::{Args, AttachmentStore, Attachments, JsonArgs, msgpack};
 use crate::session::bound::Bound;
@@ -36,6 +37,8 @@ pub enum EmitError {
     Placeholders,
     /// The name of a room, with that of its namespace, is longer than `channel_name_bytes_max`.
     RoomName,
+    /// More than 1,000 rooms, those that are left out among them.
+    TooManyRooms,
     /// The arguments cannot be JSON, or not msgpack, where the endpoint speaks that.
     Args(String),
 }
@@ -46,7 +49,8 @@ impl fmt::Display for EmitError {
             Self::ReservedName => Unsendable::ReservedName.fmt(f),
             Self::TooManyAttachments => Unsendable::TooManyAttachments.fmt(f),
             Self::Placeholders => Unsendable::Placeholders.fmt(f),
-            Self::RoomName => f.write_str("the room's name is longer than channel_name_bytes_max"),
+            Self::RoomName => BadSelector::RoomName.fmt(f),
+            Self::TooManyRooms => BadSelector::TooManyRooms.fmt(f),
             Self::Args(why) => write!(f, "the arguments cannot be sent: {why}"),
         }
     }
@@ -60,6 +64,16 @@ impl From<Unsendable> for EmitError {
             Unsendable::ReservedName => Self::ReservedName,
             Unsendable::TooManyAttachments => Self::TooManyAttachments,
             Unsendable::Placeholders => Self::Placeholders,
+        }
+    }
+}
+
+impl From<BadSelector> for EmitError {
+    fn from(bad: BadSelector) -> Self {
+        match bad {
+            BadSelector::TooManyRooms => Self::TooManyRooms,
+            // The namespace is the socket's own.
+            BadSelector::RoomName | BadSelector::Namespace => Self::RoomName,
         }
     }
 }

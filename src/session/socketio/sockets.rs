@@ -10,8 +10,9 @@ use smallvec::SmallVec;
 
 use super::acks::Acks;
 use super::events::{AckId, Acked, Ending, Event, Gone, Why};
-use super::rooms::{Place, channel_of};
+use super::rooms::Place;
 use super::{Socket, SocketId};
+use crate::hub::selector::namespace_channel;
 use crate::hub::words::Ask;
 use crate::proto::socketio::{Args, Assembler, Attachments, Packet, PacketBody, SocketEvent, msgpack, write};
 use crate::session::bound::Bound;
@@ -149,6 +150,13 @@ impl<S> Sockets<S> {
         }
     }
 
+    /// Whether the socket with this number is in this namespace, and its client knows it.
+    pub(super) fn has(&self, namespace: &str, number: u8) -> bool {
+        self.list.iter().any(|entry| {
+            entry.number == number && entry.namespace() == namespace && entry.stage != Stage::Entering
+        })
+    }
+
     /// The place of the socket in a namespace.
     fn place_of(&self, namespace: &str) -> Option<usize> {
         self.list.iter().position(|entry| entry.namespace() == namespace)
@@ -254,7 +262,7 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) {
         let entry = self.list.remove(at);
-        let ask = Ask::LeaveGroup { group: channel_of(entry.namespace()) };
+        let ask = Ask::LeaveGroup { group: namespace_channel(entry.namespace()) };
         cx.actions.push(Action::Ask { id: 0, ask });
         let is_msgpack = self.engine.outlet().is_msgpack;
         return_state(entry, cx.client, why, handler, (cx.settings, is_msgpack, cx.actions));

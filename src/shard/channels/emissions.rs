@@ -14,9 +14,11 @@ use super::batch::Batch;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::choice::Choice;
-use crate::hub::emission::Emission;
+use crate::hub::emission::{Emission, group_of};
 use crate::hub::home::Member;
-use crate::hub::local::{ChannelId, PERSONAL};
+use crate::hub::local::{ChannelId, PERSONAL, Subscriber};
+use crate::hub::selector::namespace_of;
+use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Emit;
 use crate::hub::{Item, Publication};
 use crate::net::Net;
@@ -89,7 +91,7 @@ impl<W: World> Channels<W> {
         let publication = Arc::new(Publication::new(first, kind, data));
         let not_to = is_to_others.then(|| self.carry.member(key));
         let emission = Box::new(Emission { publication, to, except, not_to, is_volatile });
-        self.carry.post.send(home, Letter::Emit(emission));
+        self.carry.post.send(home, Letter::Emit { emission, asker: None });
     }
 
     /// Queues a message for its receivers in this shard.
@@ -97,8 +99,8 @@ impl<W: World> Channels<W> {
         let not_to = emission.not_to.filter(|member| member.shard == self.carry.post.shard());
         let not_to = not_to.map(|Member { conn, .. }| Key::from_token(conn));
         let (to, is_known) = match (&*emission.to, emission.except.is_empty()) {
-            ([one], true) => self.receivers_of(one),
-            _ => (self.receivers_of_any(emission), false),
+            ([one], true) if SocketPlace::of_room(self.carry.seed, one).is_none() => self.receivers_of(one),
+            (to, _) => (self.receivers_of_any(to, &emission.except).into(), false),
         };
         if to.is_empty() {
             return;
@@ -135,24 +137,40 @@ impl<W: World> Channels<W> {
     }
 
     /// The subscribers of any of the channels, without those of the excepted ones.
-    fn receivers_of_any(&self, emission: &Emission) -> Arc<[Receiver]> {
+    fn receivers_of_any(&self, of: &[Arc<str>], without: &[Arc<str>]) -> Vec<Receiver> {
         let (mut to, mut except) = (Vec::new(), Vec::new());
-        emission.to.iter().for_each(|channel| self.add_receivers(channel, &mut to));
-        emission.except.iter().for_each(|channel| self.add_receivers(channel, &mut except));
+        of.iter().for_each(|channel| self.add_receivers(channel, &mut to));
+        without.iter().for_each(|channel| self.add_receivers(channel, &mut except));
         to.sort_unstable();
         to.dedup();
         except.sort_unstable();
         to.retain(|receiver| except.binary_search(receiver).is_err());
-        to.into()
+        to
     }
 
     fn add_receivers(&self, channel: &str, to: &mut Vec<Receiver>) {
-        let Some(id) = self.local.channel_id(channel) else { return };
-        let receivers = self.local.subscribers(id).iter().filter(|one| one.flags & PERSONAL == 0);
-        to.extend(receivers.filter_map(|one| {
-            let key = self.carry.conns.key_at(one.conn)?;
-            Some(Receiver { conn: one.conn, generation_and_index: key.to_token(), format: one.format })
-        }));
+        if let Some(id) = self.local.channel_id(channel) {
+            to.extend(self.local.subscribers(id).iter().filter_map(|one| self.receiver(one)));
+        }
+        to.extend(self.owner_of(channel));
+    }
+
+    fn receiver(&self, one: &Subscriber) -> Option<Receiver> {
+        if one.flags & PERSONAL != 0 {
+            return None;
+        }
+        let key = self.carry.conns.key_at(one.conn)?;
+        Some(Receiver { conn: one.conn, generation_and_index: key.to_token(), format: one.format })
+    }
+
+    /// The socket whose own room this is, if it is in this shard.
+    fn owner_of(&self, room: &str) -> Option<Receiver> {
+        let SocketPlace { shard, conn, number } = SocketPlace::of_room(self.carry.seed, room)?;
+        let (key, group) = (Key::from_token(conn), group_of(room));
+        let is_there = shard == self.carry.post.shard()
+            && self.carry.conns.entry(key)?.session.has_socket(namespace_of(group)?, number);
+        let (id, _, position) = self.active_slot(key, group).filter(|_| is_there)?;
+        self.receiver(self.local.subscribers(id).get(position as usize)?)
     }
 
     /// Delivers queued messages, up to the turn's budget; the rest follows in the next turn.

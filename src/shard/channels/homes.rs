@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use super::Channels;
-use crate::hub::Publication;
 use crate::hub::emission::Emission;
 use crate::hub::home::{self, Done, Joining, Member, Published, Refused, Shards};
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
+use crate::hub::socket_place::SocketPlace;
+use crate::hub::{Position, Publication};
 use crate::shard::World;
 use crate::shard::mailbox::{Asker, Letter, ReplyTo, Ticket};
 
@@ -65,12 +66,20 @@ impl<W: World> Channels<W> {
         self.home_has_done(done);
     }
 
-    pub(in crate::shard) fn asked_to_emit(&mut self, mut emission: Box<Emission>) {
-        let shards = self.home.handle_emission(&mut emission);
+    pub(in crate::shard) fn asked_to_emit(&mut self, mut emission: Box<Emission>, asker: Option<Asker>) {
+        let mut shards = self.home.handle_emission(&mut emission);
+        for place in emission.to.iter().filter_map(|room| SocketPlace::of_room(self.carry.seed, room)) {
+            if !shards.contains(&place.shard) {
+                shards.push(place.shard);
+            }
+        }
         self.carry.counters.publications.add(1);
         let emission: Arc<Emission> = Arc::from(emission);
         for shard in shards {
             self.carry.post.send(shard, Letter::Emitted(Arc::clone(&emission)));
+        }
+        if let Some(asker) = asker {
+            self.reply(Waiter::Asker(asker), home::Answer::Published(Position::default()));
         }
     }
 

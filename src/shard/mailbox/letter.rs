@@ -201,7 +201,12 @@ pub enum Letter {
         answer: Box<home::Answer>,
     },
     /// To a home: number this and send it to the subscribers of all its channels.
-    Emit(Box<Emission>),
+    Emit {
+        /// The message.
+        emission: Box<Emission>,
+        /// The receiver of the answer, once it has been sent on, if one is requested.
+        asker: Option<Asker>,
+    },
     /// From a home: deliver this to the subscribers of its channels in this shard.
     Emitted(Arc<Emission>),
     /// From a home: deliver this to the subscribers in this shard.
@@ -293,7 +298,7 @@ impl fmt::Debug for Letter {
             Self::Memory { .. } => "Memory",
             Self::Gone(_) => "Gone",
             Self::Answered { .. } => "Answered",
-            Self::Emit(_) => "Emit",
+            Self::Emit { .. } => "Emit",
             Self::Emitted(_) => "Emitted",
             Self::Deliver(_) => "Deliver",
             Self::Membership(_) => "Membership",

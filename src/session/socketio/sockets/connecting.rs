@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::{Entry, ROOT, Sockets, Stage};
+use crate::hub::selector::{namespace_channel, namespace_of};
 use crate::hub::words::{Ask, Denied, Dismissed, Enter};
 use crate::proto::socketio::{AttachmentStore, Raw, SocketError, SocketProtocol, msgpack, write};
 use crate::session::bound::Bound;
 use crate::session::socketio::acks::Acks;
 use crate::session::socketio::events::{Admit, Connecting, Why};
-use crate::session::socketio::rooms::{channel_of, namespace_of};
 use crate::session::socketio::{SocketId, malformed};
 use crate::session::{Action, CloseReason, Context, Handler};
 
@@ -57,7 +57,7 @@ impl<S> Sockets<S> {
         let name = if namespace == ROOT { "" } else { namespace };
         let (namespace, acks) = (name.into(), Acks::default());
         self.list.push(Entry { state, namespace, acks, number, stage: Stage::Entering });
-        let channel = channel_of(self.list[self.list.len() - 1].namespace());
+        let channel = namespace_channel(self.list[self.list.len() - 1].namespace());
         cx.actions.push(Action::Ask { id: 0, ask: Ask::Enter(Box::new(Enter::new(channel))) });
         Ok(())
     }
