@@ -162,7 +162,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "node",
         modules: &["node"],
         may_import: &["base", "proto", "tls", "hub", "net", "shard", "outside", "config"],
-        crates: &["rcgen", "rustls", "simdutf8", "tokio", "tracing", "zeroize"],
+        crates: &["rcgen", "rustls", "serde", "serde_json", "simdutf8", "tokio", "tracing", "zeroize"],
         never_std: &[],
         never_words: &[],
     },
