@@ -8,6 +8,9 @@ use crate::bench::connections::tokens::Identity;
 use crate::bench::report::probe::Cpu;
 use throng::parts::net::sys;
 
+/// The default path of Socket.IO.
+const SOCKETIO_PATH: &str = "/socket.io/";
+
 /// Arguments of `throng bench`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -63,8 +66,35 @@ pub(crate) struct Common {
     /// Timeout in seconds for a handshake and for the last delivery
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub(crate) timeout: f64,
+    /// Protocol of the connections [default: by the path: Centrifuge at its endpoint, else WebSocket messages]
+    #[arg(long, value_enum, default_value_t = Protocol::Auto, hide_default_value = true)]
+    pub(crate) protocol: Protocol,
+    /// Transport of Socket.IO; polling for idle, echo and handshakes, upgrade for handshakes
+    #[arg(long, value_enum, default_value_t = Transport::Websocket)]
+    pub(crate) transport: Transport,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
+}
+
+/// The protocol of a run's connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Protocol {
+    /// By the path
+    #[default]
+    Auto,
+    /// Engine.IO 4 and Socket.IO 5, with an application as examples/socketio_bench.rs
+    Socketio,
+}
+
+/// The transport of Socket.IO.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Transport {
+    #[default]
+    Websocket,
+    /// HTTP long-polling
+    Polling,
+    /// HTTP long-polling first, then WebSocket
+    Upgrade,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -310,6 +340,12 @@ pub(crate) struct Storm {
     /// Path of the echo endpoint
     #[arg(long, value_name = "PATH", default_value = "/echo")]
     pub(crate) echo_path: String,
+    /// Socket.IO: connect all before, and have them recover their sessions in the storm
+    #[arg(long, requires = "subscribe")]
+    pub(crate) recover: bool,
+    /// With --recover: events that each client missed
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) missed: u32,
     /// Seconds before the storm
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
     pub(crate) quiet: f64,
@@ -354,6 +390,7 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) host: String,
     pub(crate) path: String,
+    pub(crate) protocol: Protocol,
     /// TLS settings, for `wss://`.
     pub(crate) tls: Option<Tls>,
 }
@@ -376,7 +413,17 @@ impl Target {
         }
         let tls = is_secure.then(|| Tls::new(tls, &host[..port_at.unwrap_or(host.len())])).transpose()?;
         let url = if is_secure { format!("wss://{rest}") } else { url.to_owned() };
-        Ok(Self { url, address, host: host.to_owned(), path: path.to_owned(), tls })
+        let (host, path, protocol) = (host.to_owned(), path.to_owned(), Protocol::Auto);
+        Ok(Self { url, address, host, path, protocol, tls })
+    }
+
+    /// This server for connections of Socket.IO, by this transport.
+    fn of_socketio(mut self, transport: Transport) -> Self {
+        let name = if transport == Transport::Websocket { "websocket" } else { "polling" };
+        let joint = if self.path.contains('?') { '&' } else { '?' };
+        self.path += &format!("{joint}EIO=4&transport={name}");
+        self.protocol = Protocol::Socketio;
+        self
     }
 }
 
@@ -393,10 +440,38 @@ impl Common {
         for pid in &self.pid {
             Cpu::read(&[*pid]).map_err(|e| format!("--pid {pid}: {e}"))?;
         }
-        match &self.url {
+        let is_socketio = self.protocol == Protocol::Socketio;
+        if !is_socketio && self.transport != Transport::Websocket {
+            return Err("--transport: needs --protocol socketio".to_owned());
+        }
+        let default_path = if is_socketio { SOCKETIO_PATH } else { default_path };
+        let target = match &self.url {
             Some(url) => Target::parse(url, &self.tls),
             None => Target::parse(&format!("ws://127.0.0.1:8000{default_path}"), &self.tls),
+        }?;
+        Ok(if is_socketio { target.of_socketio(self.transport) } else { target })
+    }
+
+    /// As [`Common::target`], for a scenario that Socket.IO does not have.
+    ///
+    /// # Errors
+    /// `--protocol socketio`, and those of [`Common::target`].
+    pub(crate) fn target_without_socketio(&self, default_path: &str) -> Result<Target, String> {
+        if self.protocol == Protocol::Socketio {
+            return Err("--protocol socketio: not for this scenario".to_owned());
         }
+        self.target(default_path)
+    }
+
+    /// As [`Common::target`], for a scenario that needs WebSocket from the beginning.
+    ///
+    /// # Errors
+    /// Another transport, and those of [`Common::target`].
+    pub(crate) fn target_by_websocket(&self, default_path: &str) -> Result<Target, String> {
+        if self.transport != Transport::Websocket {
+            return Err("--transport: not for this scenario".to_owned());
+        }
+        self.target(default_path)
     }
 
     pub(crate) fn timeout_ns(&self) -> u64 {
@@ -437,6 +512,20 @@ mod tests {
     }
 
     #[test]
+    fn socketio_has_its_own_path_and_query() {
+        let target = |line: &str| {
+            let cli = Cli::try_parse_from(format!("bench {line}").split(' ')).unwrap();
+            let Scenario::Echo(echo) = cli.args.scenario else { unreachable!() };
+            echo.common.target("/echo").map(|target| target.path)
+        };
+        assert_eq!(target("echo").unwrap(), "/echo");
+        assert_eq!(target("echo --protocol socketio").unwrap(), "/socket.io/?EIO=4&transport=websocket");
+        let polling = "echo --protocol socketio --transport polling --url ws://127.0.0.1:1/a/?b=1";
+        assert_eq!(target(polling).unwrap(), "/a/?b=1&EIO=4&transport=polling");
+        assert!(target("echo --transport polling").is_err());
+    }
+
+    #[test]
     fn flags_that_contradict_each_other_are_refused() {
         let parse = |line: &str| Cli::try_parse_from(format!("bench {line}").split(' '));
         assert!(parse("idle --connections 10 --subscribe x --publish 1").is_ok());
@@ -448,6 +537,8 @@ mod tests {
             "fanout --connections 10 --rate 0",
             "echo --tcp --text",
             "echo --seconds -1",
+            "echo --protocol raw",
+            "storm --recover",
         ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
         }

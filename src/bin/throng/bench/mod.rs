@@ -5,10 +5,10 @@
 //! with connections. In reading order:
 //!
 //! * `args`: the command line; `clock`: the clock of the run;
-//! * `messages`: `script`, `frames`, `publication` and its `publisher`, `replies`, `responses`, `unpack`;
+//! * `messages`: `script`, `frames`, `socketio`, `publication` and its `publisher`, `replies`, `responses`, `unpack`;
 //! * `connections`: their division among threads, descriptor tables and source addresses (`plan`), their start
 //!   (`dial`, `tokens`, `retry`) and their sockets (`wire`, with `tls` and `secure`); the threads (`workers`, with
-//!   the shared `state`): subscribers (`audience` with `receiver`), `senders`, `reconnects`;
+//!   the shared `state`): subscribers (`audience` with `receiver`), `senders`, `reconnects`, `pollers`;
 //! * `scenarios`: `idle`, `fanout`, `recover` (with `subscribing`), `echo` (with calls and publish commands), `handshakes`, `storm`;
 //! * `report`: `probe` and `usage` (CPU, memory), `findings`, `held`, `progress`.
 //!
@@ -28,6 +28,8 @@ mod report;
 mod scenarios;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_socketio;
 #[cfg(test)]
 mod tests_tls;
 

@@ -18,6 +18,7 @@ use crate::bench::connections::retry::{BackOff, Retries};
 use crate::bench::connections::state::{Lane, RunState};
 use crate::bench::connections::wire::{Got, Scratch, Wire};
 use crate::bench::messages::script::{Manner, Script};
+use crate::bench::messages::socketio::Ticket;
 use crate::bench::report::findings::{Failures, Latency};
 
 /// Events per wait: small enough that arrivals are counted, and the publisher woken, without delay.
@@ -96,6 +97,14 @@ pub(crate) struct Opening {
     pub(crate) comeback: Option<BackOff>,
 }
 
+impl Opening {
+    /// All at the same time.
+    pub(crate) fn at_once(share: Share, timeout_ns: u64) -> Self {
+        let (concurrency, pause) = (share.count, Duration::ZERO);
+        Self { share, concurrency, rate: None, timeout_ns, pause, comeback: None }
+    }
+}
+
 /// The results of one thread.
 #[derive(Debug)]
 pub(crate) struct Findings {
@@ -106,6 +115,8 @@ pub(crate) struct Findings {
     pub(crate) opening: Latency,
     /// From the scheduled time of a publication to its arrival: all, first quarter, last quarter.
     pub(crate) arrivals: [Latency; 3],
+    /// The sessions of Socket.IO that were kept, by the connection's number.
+    pub(crate) tickets: Vec<Ticket>,
 }
 
 impl Findings {
@@ -116,10 +127,13 @@ impl Findings {
             refusals: Failures::default(),
             opening: Latency::new(),
             arrivals,
+            tickets: Vec::new(),
         }
     }
 
-    pub(crate) fn merge(&mut self, other: Self) {
+    /// Adds those of the next thread.
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        self.tickets.append(&mut other.tickets);
         self.failures.merge(other.failures);
         self.refusals.merge(other.refusals);
         self.opening.merge(&other.opening);
@@ -214,7 +228,13 @@ impl<'a> Audience<'a> {
                 self.state.clock.sleep_for(self.opening.pause);
             }
         }
-        Ok(self.receiver.findings)
+        let mut tickets = self.receiver.take_tickets();
+        if !tickets.is_empty() {
+            tickets.resize(self.opening.share.count, Ticket::default());
+        }
+        let mut findings = self.receiver.findings;
+        findings.tickets = tickets;
+        Ok(findings)
     }
 
     /// Dials, up to the allowed number of concurrent handshakes.

@@ -50,6 +50,11 @@ pub(crate) fn request(target: &Target, deflate: bool) -> Vec<u8> {
     .into_bytes()
 }
 
+/// The upgrade request for another path of `target`.
+pub(crate) fn request_to(target: &Target, path: &str) -> Vec<u8> {
+    request(&Target { path: path.to_owned(), ..target.clone() }, false)
+}
+
 /// A refused upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {

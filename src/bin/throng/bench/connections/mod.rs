@@ -7,6 +7,7 @@
 pub(crate) mod audience;
 pub(crate) mod dial;
 pub(crate) mod plan;
+pub(crate) mod pollers;
 pub(crate) mod receiver;
 pub(crate) mod reconnects;
 pub(crate) mod retry;

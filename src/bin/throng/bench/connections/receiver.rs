@@ -9,7 +9,8 @@ use crate::bench::connections::audience::{Client, Findings, Phase};
 use crate::bench::connections::state::{Lane, RunState};
 use crate::bench::messages::frames;
 use crate::bench::messages::publication::{self, Arrival, Message, Scanner};
-use crate::bench::messages::script::{self, Manner, Script};
+use crate::bench::messages::script::{self, Manner, Script, Sessions};
+use crate::bench::messages::socketio::{self, Packet, Ticket};
 use crate::bench::messages::unpack::Unpack;
 
 /// The result of parsing.
@@ -18,6 +19,46 @@ pub(crate) enum Heard {
     Consumed(usize),
     /// The connection must be closed, for this reason.
     Broken(String),
+}
+
+/// The sessions of a thread's connections, by their index.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(pub(crate) Vec<Ticket>);
+
+impl Kept {
+    #[cold]
+    fn pid(&mut self, index: usize, pid: String) {
+        if self.0.len() <= index {
+            self.0.resize(index + 1, Ticket::default());
+        }
+        self.0[index] = Ticket { pid, offset: None };
+    }
+
+    #[cold]
+    fn offset(&mut self, index: usize, event: &[u8]) {
+        if let (Some(ticket), Some(offset)) = (self.0.get_mut(index), socketio::offset(event)) {
+            ticket.offset = Some(offset.to_owned());
+        }
+    }
+}
+
+/// The recovery of a session.
+#[derive(Clone, Copy, Debug)]
+struct Recovery {
+    /// The next expected publication.
+    next: u32,
+    /// Whether the server has said that the session is the one of before.
+    is_confirmed: bool,
+}
+
+impl Recovery {
+    /// That of connection `index`, which expects `next` first.
+    fn of(all: &mut Vec<Self>, index: usize, next: u32) -> &mut Self {
+        if all.len() <= index {
+            all.resize(index + 1, Self { next, is_confirmed: false });
+        }
+        &mut all[index]
+    }
 }
 
 /// The part of an audience without sockets.
@@ -33,10 +74,14 @@ pub(crate) struct Receiver<'a> {
     number: usize,
     /// With several subscriptions: number of the next expected publication of each channel.
     rounds: Vec<u32>,
+    /// Where sessions are recovered: their state, by the connection's index.
+    recoveries: Vec<Recovery>,
     /// Publications that arrived since the last flush.
     arrived: u64,
     pong: Vec<u8>,
     unpack: Unpack,
+    /// The sessions of Socket.IO, where they are kept.
+    kept: Option<Kept>,
     /// Time of the release, if connections waited for it.
     pub(crate) released_at_ticks: Option<u32>,
     /// `Retry-After` of the last refusal, in seconds.
@@ -50,14 +95,16 @@ impl<'a> Receiver<'a> {
             script,
             state,
             lane,
-            scanner: Scanner::new(script.data_bytes),
+            scanner: Scanner::new(script.data_bytes, script.form()),
             pending: 0,
             index: 0,
             number: 0,
             rounds: Vec::new(),
+            recoveries: Vec::new(),
             arrived: 0,
             pong: Vec::new(),
             unpack: Unpack::new(),
+            kept: matches!(script.sessions, Sessions::Kept).then(Kept::default),
             released_at_ticks: None,
             retry_after_s: None,
             findings: Findings::new(),
@@ -89,11 +136,12 @@ impl<'a> Receiver<'a> {
         let answer = self.script.upgrade.check(bytes);
         let answer = answer.inspect_err(|refused| self.retry_after_s = refused.retry_after_s);
         let Some(head_bytes) = answer? else { return Ok(0) };
-        if let Manner::Centrifuge { .. } = self.script.manner {
-            client.phase = Phase::Joining;
-            client.say(&self.script.greeting(self.number))?;
-        } else {
-            self.live(client, 0);
+        match self.script.manner {
+            Manner::Centrifuge { .. } | Manner::SocketIo { .. } => {
+                client.phase = Phase::Joining;
+                client.say(&self.script.greeting(self.number))?;
+            }
+            Manner::Tcp | Manner::Raw => self.live(client, 0),
         }
         Ok(head_bytes + self.frames(client, &bytes[head_bytes..])?)
     }
@@ -141,8 +189,14 @@ impl<'a> Receiver<'a> {
             let (message, tail) = self.scanner.next(rest);
             rest = tail;
             match message {
-                Message::Publication(number) if client.phase == Phase::Live => {
-                    self.arrival(client, number, now_ns)
+                Message::Publication(number) if client.phase == Phase::Live || self.is_recovering() => {
+                    self.arrival(client, number, now_ns);
+                    if client.phase == Phase::Joining {
+                        self.recovered(client);
+                    }
+                    if let Some(kept) = &mut self.kept {
+                        kept.offset(self.index, payload);
+                    }
                 }
                 // A publication from before the subscription is ignored.
                 Message::Publication(_) => {}
@@ -159,6 +213,9 @@ impl<'a> Receiver<'a> {
     #[inline]
     fn arrival(&mut self, client: &mut Client, number: u32, now_ns: u64) {
         let (next, position) = match self.script.spread() {
+            None if let Sessions::Recovered { next, .. } = self.script.sessions => {
+                (&mut Recovery::of(&mut self.recoveries, self.index, next).next, number)
+            }
             None => (&mut client.word, number),
             Some(spread) => {
                 let Some((nth, round)) = spread.place(self.number, number) else {
@@ -194,8 +251,12 @@ impl<'a> Receiver<'a> {
 
     #[cold]
     fn reply(&mut self, client: &mut Client, line: &[u8]) -> Result<(), String> {
-        // A raw endpoint may send anything.
-        let Manner::Centrifuge { last_id } = self.script.manner else { return Ok(()) };
+        let last_id = match self.script.manner {
+            // A raw endpoint may send anything.
+            Manner::Tcp | Manner::Raw => return Ok(()),
+            Manner::SocketIo { rooms } => return self.packet(client, rooms, line),
+            Manner::Centrifuge { last_id } => last_id,
+        };
         let (id, subscribed) = script::subscribed(line)?;
         if client.phase != Phase::Joining {
             return Ok(());
@@ -212,6 +273,54 @@ impl<'a> Receiver<'a> {
             let recovered = if is_returning { subscribed.recovered()? } else { 0 };
             self.live(client, recovered);
             self.arrived += u64::from(recovered);
+        }
+        Ok(())
+    }
+
+    /// The connection is open once the server has confirmed its session, and it has what it missed.
+    #[cold]
+    fn recovered(&mut self, client: &mut Client) {
+        let Sessions::Recovered { next, end, .. } = self.script.sessions else { return };
+        let recovery = *Recovery::of(&mut self.recoveries, self.index, next);
+        if client.phase == Phase::Joining && recovery.is_confirmed && recovery.next >= end {
+            self.live(client, 0);
+        }
+    }
+
+    /// Whether publications may come before the answer that opens a connection: a server may send missed ones first.
+    fn is_recovering(&self) -> bool {
+        matches!(self.script.sessions, Sessions::Recovered { .. })
+    }
+
+    /// Handles a packet of Socket.IO that is no publication of this run.
+    fn packet(&mut self, client: &mut Client, rooms: u32, packet: &[u8]) -> Result<(), String> {
+        let packet = socketio::packet(packet)?;
+        if client.phase != Phase::Joining {
+            return Ok(());
+        }
+        match packet {
+            Packet::Connected { pid } => {
+                if let Sessions::Recovered { next, .. } = self.script.sessions
+                    && let Some(ticket) = self.script.ticket(self.number)
+                {
+                    if pid.as_ref() != Some(&ticket.pid) {
+                        return Err("recovery: refused".to_owned());
+                    }
+                    Recovery::of(&mut self.recoveries, self.index, next).is_confirmed = true;
+                    self.recovered(client);
+                    return Ok(());
+                }
+                if let Some(kept) = &mut self.kept {
+                    kept.pid(self.index, pid.ok_or("CONNECT: no pid; nothing can be recovered there")?);
+                }
+                if rooms == 0 {
+                    self.live(client, 0);
+                } else {
+                    client.say(&self.script.join_frames(self.number))?;
+                }
+            }
+            Packet::Ack(id) if id == rooms => self.live(client, 0),
+            Packet::Open(_) | Packet::Ping | Packet::Noop | Packet::Ack(_) | Packet::Other => {}
         }
         Ok(())
     }
@@ -271,6 +380,11 @@ impl<'a> Receiver<'a> {
             }
         }
         client.phase = Phase::Gone;
+    }
+
+    /// The sessions that were kept.
+    pub(crate) fn take_tickets(&mut self) -> Vec<Ticket> {
+        self.kept.take().map_or_else(Vec::new, |kept| kept.0)
     }
 
     /// Adds the arrivals to the state.

@@ -31,6 +31,8 @@ const SWEEP_NS: u64 = 500_000_000;
 enum Phase {
     Connecting,
     Upgrading,
+    /// CONNECT of Socket.IO is sent.
+    Joining,
     /// The close frame is sent; the server closes.
     Leaving,
 }
@@ -197,8 +199,18 @@ impl<'a> Reconnects<'a> {
                 Ok(Got::Bytes { .. }) if slot.phase == Phase::Leaving => {}
                 Ok(Got::Bytes { count, .. }) => {
                     slot.head.extend_from_slice(&self.buffer[..count]);
-                    let answered =
-                        self.script.manner == Manner::Tcp || self.script.upgrade.check(&slot.head)?.is_some();
+                    let mut answered = self.script.manner == Manner::Tcp || slot.phase == Phase::Joining;
+                    if !answered && let Some(head_bytes) = self.script.upgrade.check(&slot.head)? {
+                        answered = true;
+                        if let Manner::SocketIo { .. } = self.script.manner {
+                            slot.head.drain(..head_bytes);
+                            slot.phase = Phase::Joining;
+                            wire.write_all(&self.script.greeting(0)).map_err(|e| dial::cause("send", &e))?;
+                        }
+                    }
+                    if slot.phase == Phase::Joining {
+                        answered = self.script.is_opened_by(&slot.head)?;
+                    }
                     match self.ending {
                         _ if !answered => {}
                         Ending::Goodbye => {

@@ -9,4 +9,5 @@ pub(crate) mod publisher;
 pub(crate) mod replies;
 pub(crate) mod responses;
 pub(crate) mod script;
+pub(crate) mod socketio;
 pub(crate) mod unpack;

@@ -58,12 +58,27 @@ impl Spread {
     }
 }
 
+/// The protocol of publications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Centrifuge, JSON.
+    Centrifuge,
+    /// An event of Socket.IO, which the application emits to the room.
+    SocketIo,
+}
+
+/// Id of the command that publishes number 0.
+pub(crate) const FIRST_COMMAND: u32 = 3;
+
 /// Builds publications for one channel, or for several.
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
     channel: String,
     spread: Option<Spread>,
     data: Vec<u8>,
+    form: Form,
+    /// Whether publish commands of Socket.IO ask for an acknowledgement.
+    pub(crate) is_acked: bool,
     /// Padding of [`Template::push_delivery`], for the length of a server's delivery.
     padding: String,
     scratch: Vec<u8>,
@@ -76,7 +91,14 @@ impl Template {
         data.resize(data_bytes.max(DATA_BYTES_MIN) - 1, b'x');
         data.push(b'"');
         let channel = json_string(channel);
-        Self { channel, spread: None, data, padding: String::new(), scratch: Vec::new() }
+        let (form, padding, scratch) = (Form::Centrifuge, String::new(), Vec::new());
+        Self { channel, spread: None, data, form, is_acked: false, padding, scratch }
+    }
+
+    /// Writes this protocol.
+    pub(crate) fn written_as(mut self, form: Form) -> Self {
+        self.form = form;
+        self
     }
 
     /// Uses data that is partly compressible: records with repeating names and random digits.
@@ -129,23 +151,46 @@ impl Template {
         if let Some(spread) = &self.spread {
             self.channel = json_string(&spread.name(number % spread.channel_count));
         }
-        let head =
-            format_args!("{{\"id\":{},\"publish\":{{\"channel\":{},\"data\":", number + 3, self.channel);
-        write_all(&mut self.scratch, head);
-        self.scratch.extend_from_slice(&self.data);
-        self.scratch.extend_from_slice(b"}}");
-        frames::push_masked(out, frames::TEXT, &self.scratch);
+        let (id, channel) = (number + FIRST_COMMAND, &self.channel);
+        let (scratch, tail): (_, &[u8]) = (
+            &mut self.scratch,
+            match self.form {
+                Form::Centrifuge => b"}}",
+                Form::SocketIo => b"]",
+            },
+        );
+        match self.form {
+            Form::Centrifuge => {
+                write_all(
+                    scratch,
+                    format_args!("{{\"id\":{id},\"publish\":{{\"channel\":{channel},\"data\":"),
+                );
+            }
+            Form::SocketIo if self.is_acked => {
+                write_all(scratch, format_args!("42{id}[\"publish\",{channel},"))
+            }
+            Form::SocketIo => write_all(scratch, format_args!("42[\"publish\",{channel},")),
+        }
+        scratch.extend_from_slice(&self.data);
+        scratch.extend_from_slice(tail);
+        frames::push_masked(out, frames::TEXT, scratch);
     }
 
     /// Appends the frame that a server would send to each subscriber, for the bare send loop.
     pub(crate) fn push_delivery(&mut self, out: &mut Vec<u8>, number: u32) {
         self.number(number);
         self.scratch.clear();
-        let head = format_args!("{{\"push\":{{\"channel\":{},\"pub\":{{\"data\":", self.channel);
-        write_all(&mut self.scratch, head);
-        self.scratch.extend_from_slice(&self.data);
-        let offset = u64::from(number) + 1;
-        write_all(&mut self.scratch, format_args!(",{}\"offset\":{offset}}}}}}}", self.padding));
+        let (offset, channel) = (u64::from(number) + 1, &self.channel);
+        if self.form == Form::SocketIo {
+            write_all(&mut self.scratch, format_args!("42[\"publish\",{channel},"));
+            self.scratch.extend_from_slice(&self.data);
+            write_all(&mut self.scratch, format_args!("{}]", self.padding));
+        } else {
+            let head = format_args!("{{\"push\":{{\"channel\":{channel},\"pub\":{{\"data\":");
+            write_all(&mut self.scratch, head);
+            self.scratch.extend_from_slice(&self.data);
+            write_all(&mut self.scratch, format_args!(",{}\"offset\":{offset}}}}}}}", self.padding));
+        }
         frames::push_unmasked(out, frames::TEXT, &self.scratch);
     }
 }
@@ -164,7 +209,7 @@ pub(crate) fn json_string(text: &str) -> String {
 pub(crate) enum Message<'a> {
     /// A publication of this run.
     Publication(u32),
-    /// `{}`, a heartbeat, answered with the same.
+    /// A heartbeat, to be answered.
     Heartbeat,
     /// A reply to a command, or a push without the marker.
     Other(&'a [u8]),
@@ -176,12 +221,31 @@ pub(crate) enum Message<'a> {
 pub(crate) struct Scanner {
     marker_at: usize,
     data_bytes: usize,
+    form: Form,
+}
+
+impl Form {
+    /// A heartbeat of the server, and the answer to it.
+    pub(crate) fn heartbeat(self) -> (&'static [u8], &'static [u8]) {
+        match self {
+            Self::Centrifuge => (b"{}", b"{}"),
+            Self::SocketIo => (b"2", b"3"),
+        }
+    }
+
+    /// The beginning of a message that has a publication.
+    fn publication(self) -> &'static [u8] {
+        match self {
+            Self::Centrifuge => b"{\"push\"",
+            Self::SocketIo => b"42",
+        }
+    }
 }
 
 impl Scanner {
     /// A scanner for publications with this size of data.
-    pub(crate) fn new(data_bytes: usize) -> Self {
-        Self { marker_at: 0, data_bytes: data_bytes.max(DATA_BYTES_MIN) }
+    pub(crate) fn new(data_bytes: usize, form: Form) -> Self {
+        Self { marker_at: 0, data_bytes: data_bytes.max(DATA_BYTES_MIN), form }
     }
 
     /// The first of the newline-joined messages in `payload`, and the rest.
@@ -197,12 +261,12 @@ impl Scanner {
     #[cold]
     fn search<'a>(&mut self, payload: &'a [u8]) -> (Message<'a>, &'a [u8]) {
         let (line, rest) = split_line(payload, 0);
-        if line == b"{}" {
+        if line == self.form.heartbeat().0 {
             return (Message::Heartbeat, rest);
         }
         let found = line.windows(MARKER.len()).position(|window| window == MARKER);
         let publication = found.and_then(|at| number_at(line, at).map(|number| (at, number)));
-        let Some((at, number)) = publication.filter(|_| line.starts_with(b"{\"push\"")) else {
+        let Some((at, number)) = publication.filter(|_| line.starts_with(self.form.publication())) else {
             return (Message::Other(line), rest);
         };
         self.marker_at = at;
@@ -315,7 +379,10 @@ mod tests {
             Template::new("bench", size).of_records().push_delivery(&mut out, 0xbeef);
             let payload = &out[frames::header(&out).unwrap().unwrap().head_bytes..];
             assert_eq!(payload.len(), delivery(0xbeef, size).len());
-            assert_eq!(Scanner::new(size).next(payload), (Message::Publication(0xbeef), &[][..]));
+            assert_eq!(
+                Scanner::new(size, Form::Centrifuge).next(payload),
+                (Message::Publication(0xbeef), &[][..])
+            );
             let json: serde_json::Value = serde_json::from_slice(payload).unwrap();
             assert!(size < 100 || json["push"]["pub"]["data"].as_str().unwrap().contains(",price:"));
         }
@@ -331,7 +398,7 @@ mod tests {
             let head = frames::header(&out).unwrap().unwrap();
             let payload = &out[head.head_bytes..];
             assert!(serde_json::from_slice::<serde_json::Value>(payload).is_ok());
-            assert_eq!(Scanner::new(40).next(payload), (Message::Publication(7), &[][..]));
+            assert_eq!(Scanner::new(40, Form::Centrifuge).next(payload), (Message::Publication(7), &[][..]));
             out.len()
         });
         assert!(lengths[0] < 120);
@@ -356,7 +423,7 @@ mod tests {
         }
         payload.extend_from_slice(b"{}\n{\"push\":{\"channel\":\"bench\",\"pub\":{\"data\":1}}}\n");
         payload.extend_from_slice(&delivery(11, 40));
-        let mut scanner = Scanner::new(40);
+        let mut scanner = Scanner::new(40, Form::Centrifuge);
         for _ in 0..2 {
             let (mut rest, mut seen) = (&payload[..], Vec::new());
             while !rest.is_empty() {

@@ -17,8 +17,9 @@ use crate::bench::connections::dial;
 use crate::bench::connections::state::RunState;
 use crate::bench::connections::wire::{Got, Scratch, Wire};
 use crate::bench::messages::frames;
-use crate::bench::messages::publication::{Message, Scanner, Template};
+use crate::bench::messages::publication::{FIRST_COMMAND, Message, Scanner, Template};
 use crate::bench::messages::script::{self, Manner, Script};
+use crate::bench::messages::socketio::{self, Packet};
 use crate::bench::report::progress::Progress;
 
 /// Maximum of publications in one write when the publisher is late.
@@ -26,6 +27,8 @@ const BURST_MAX: u32 = 256;
 /// Maximum wait before it checks for other work.
 const NAP_NS: u64 = 20_000_000;
 const NAP_FULL: Duration = Duration::from_micros(100);
+/// Stands for Socket.IO's answer to CONNECT, which has no id; commands have higher ones.
+const CONNECTED: u32 = 0;
 /// Larger than any message to a publisher.
 const INBOX_BYTES: usize = 64 << 10;
 
@@ -59,6 +62,7 @@ impl<'a> Publisher<'a> {
     ) -> Result<Self, String> {
         state.publish_from_here();
         let template = Template::new(channel, script.data_bytes).spread_over(script.spread());
+        let template = template.written_as(script.form());
         let template = if script.deflate { template.of_records() } else { template };
         let channels =
             script.spread().map_or((1, 1), |spread| (spread.channel_count.into(), spread.each.into()));
@@ -74,7 +78,7 @@ impl<'a> Publisher<'a> {
             wire,
             scratch: Scratch::new(script.target.tls.as_ref()),
             template,
-            scanner: Scanner::new(script.data_bytes),
+            scanner: Scanner::new(script.data_bytes, script.form()),
             out: Vec::new(),
             inbox: Vec::new(),
             published: 0,
@@ -98,8 +102,12 @@ impl<'a> Publisher<'a> {
             self.receive().map_err(cause)?;
         };
         self.inbox.drain(..head_bytes);
-        let Manner::Centrifuge { last_id } = self.manner else {
-            return Err(format!("{} is no endpoint with channels", script.target.url));
+        let last_id = match self.manner {
+            Manner::Centrifuge { last_id } => last_id,
+            Manner::SocketIo { .. } => CONNECTED,
+            Manner::Tcp | Manner::Raw => {
+                return Err(format!("{} is no endpoint with channels", script.target.url));
+            }
         };
         self.wire.write_all(&script.greeting(0)).map_err(cause)?;
         while self.digest()? != Some(last_id) {
@@ -138,9 +146,17 @@ impl<'a> Publisher<'a> {
     /// As [`Publisher::on_schedule`].
     pub(crate) fn publish_surely(&mut self, count: u32) -> Result<(), String> {
         let cause = |e: io::Error| dial::cause("publish", &e);
-        self.publish(count, |_| 0)?;
+        if count == 0 {
+            return Ok(());
+        }
+        self.template.is_acked = true;
+        let sent = self.publish(count, |_| 0);
+        self.template.is_acked = false;
+        sent?;
         self.wire.socket.set_nonblocking(false).map_err(cause)?;
-        while self.digest().map_err(|cause| format!("publish: {cause}"))? != Some(self.published + 2) {
+        while self.digest().map_err(|cause| format!("publish: {cause}"))?
+            != Some(self.published - 1 + FIRST_COMMAND)
+        {
             self.receive().map_err(cause)?;
         }
         self.wire.socket.set_nonblocking(true).map_err(cause)
@@ -313,6 +329,18 @@ impl<'a> Publisher<'a> {
         }
     }
 
+    /// The id of a reply.
+    fn reply_id(&self, line: &[u8]) -> Result<Option<u32>, String> {
+        if !matches!(self.manner, Manner::SocketIo { .. }) {
+            return script::reply_id(line).map(Some);
+        }
+        Ok(match socketio::packet(line)? {
+            Packet::Connected { .. } => Some(CONNECTED),
+            Packet::Ack(id) => Some(id),
+            Packet::Open(_) | Packet::Ping | Packet::Noop | Packet::Other => None,
+        })
+    }
+
     /// Consumes whole frames; returns the id of the last reply among them.
     fn digest(&mut self) -> Result<Option<u32>, String> {
         let (mut at, mut last_id, mut answers) = (0, None, Vec::new());
@@ -333,7 +361,7 @@ impl<'a> Publisher<'a> {
                         rest = tail;
                         match message {
                             Message::Heartbeat => answers.extend_from_slice(&self.heartbeat),
-                            Message::Other(line) => last_id = Some(script::reply_id(line)?),
+                            Message::Other(line) => last_id = self.reply_id(line)?.or(last_id),
                             Message::Publication(_) => {}
                         }
                     }

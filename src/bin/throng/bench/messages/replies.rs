@@ -6,7 +6,7 @@
 //! [`SAMPLED`]th long one, and any split of the stream gives the same counts. Left out: sockets and time.
 
 use crate::bench::messages::frames;
-use crate::bench::messages::publication::json_string;
+use crate::bench::messages::publication::{Form, json_string};
 use crate::bench::messages::responses::Responses;
 
 /// Id of the first command; all ids have two digits, so that all messages have the same length.
@@ -15,8 +15,6 @@ const FIRST_ID: usize = 10;
 const VARIANTS: usize = 4;
 /// Payloads up to this size are always compared.
 const SHORT_BYTES: usize = 128;
-/// The Centrifuge protocol's ping and pong.
-const HEARTBEAT: &[u8] = b"{}";
 /// Pseudo-opcode for a heartbeat of the protocol; not an opcode of WebSocket.
 const HEARTBEAT_OPCODE: u8 = 0xff;
 /// One in this many longer payloads is compared.
@@ -31,10 +29,22 @@ pub(crate) enum Talk {
     Tcp,
     /// A call over the Centrifuge protocol in JSON; its result is its argument.
     Call,
-    /// A publish command over the same protocol.
+    /// An event of Socket.IO with one argument, which its acknowledgement returns.
+    Event,
+    /// A publish command over the Centrifuge protocol.
     Publish { channel: String },
     /// A publish request of the server API, over HTTP.
     Post { host: String, path: String, key: Option<String>, channel: String },
+}
+
+/// The event `echo` of Socket.IO, with JSON as its argument.
+pub(crate) fn event(id: usize, data: &str) -> String {
+    format!("42{id}[\"echo\",{data}]")
+}
+
+/// Its acknowledgement.
+pub(crate) fn acknowledgement(id: usize, data: &str) -> String {
+    format!("43{id}[{data}]")
 }
 
 impl Talk {
@@ -62,6 +72,7 @@ impl Talk {
                 let command = format!("{{\"id\":{id},\"rpc\":{{\"method\":\"echo\",\"data\":{text}}}}}");
                 (framed(command), format!("{{\"id\":{id},\"rpc\":{{\"data\":{text}}}}}").into_bytes())
             }
+            Self::Event => (framed(event(id, &text)), acknowledgement(id, &text).into_bytes()),
             Self::Publish { channel } => {
                 let channel = json_string(channel);
                 let command =
@@ -88,7 +99,7 @@ impl Talk {
                 // ASCII, so that it is also valid text; 61 is coprime to common sizes.
                 (b'A'..b'A' + 61).cycle().skip(7 * variant).take(size).collect()
             }
-            Self::Call | Self::Publish { .. } | Self::Post { .. } => {
+            Self::Call | Self::Event | Self::Publish { .. } | Self::Post { .. } => {
                 // No character that JSON escapes.
                 let letters = (b'A'..=b'Z').chain(b'a'..=b'w').cycle().skip(7 * variant);
                 [b'"'].into_iter().chain(letters.take(size.saturating_sub(2))).chain([b'"']).collect()
@@ -98,8 +109,9 @@ impl Talk {
 
     fn carrier(&self) -> Carrier {
         match self {
-            Self::Echo { .. } => Carrier::Frames { has_heartbeats: false },
-            Self::Call | Self::Publish { .. } => Carrier::Frames { has_heartbeats: true },
+            Self::Echo { .. } => Carrier::Frames { heartbeats: None },
+            Self::Call | Self::Publish { .. } => Carrier::Frames { heartbeats: Some(Form::Centrifuge) },
+            Self::Event => Carrier::Frames { heartbeats: Some(Form::SocketIo) },
             Self::Tcp => Carrier::Bytes,
             Self::Post { .. } => Carrier::Http,
         }
@@ -109,9 +121,9 @@ impl Talk {
 /// The framing of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Carrier {
-    /// `has_heartbeats`: an empty JSON object is a heartbeat, answered with the same.
+    /// `heartbeats`: the protocol whose heartbeats are messages.
     Frames {
-        has_heartbeats: bool,
+        heartbeats: Option<Form>,
     },
     Bytes,
     Http,
@@ -152,6 +164,13 @@ impl Ring {
         let cycle = (VARIANTS * self.frame_bytes) as u64;
         let at = usize::try_from(sent % cycle).unwrap_or(0);
         &self.bytes[at..self.bytes.len().min(at + due)]
+    }
+
+    fn heartbeat(&self) -> Option<(&'static [u8], &'static [u8])> {
+        match self.carrier {
+            Carrier::Frames { heartbeats } => heartbeats.map(Form::heartbeat),
+            Carrier::Bytes | Carrier::Http => None,
+        }
     }
 
     fn echo(&self, count: u64) -> &[u8] {
@@ -228,8 +247,8 @@ impl Replies {
             (head, &bytes[1..])
         };
         let mut frame = Current { opcode: head.opcode, finished: head.finished, left: head.payload_bytes };
-        let is_heartbeat = frame.opcode == frames::TEXT && frame.finished && frame.left == HEARTBEAT.len();
-        if is_heartbeat && ring.carrier == (Carrier::Frames { has_heartbeats: true }) {
+        let heartbeat_bytes = ring.heartbeat().map(|(ask, _)| ask.len());
+        if frame.opcode == frames::TEXT && frame.finished && heartbeat_bytes == Some(frame.left) {
             // No answer is this short.
             frame.opcode = HEARTBEAT_OPCODE;
         }
@@ -249,7 +268,7 @@ impl Replies {
         self.frame = (left > 0).then_some(Current { left, ..frame });
         if !matches!(frame.opcode, frames::CONTINUATION | frames::TEXT | frames::BINARY) {
             self.control.extend_from_slice(payload);
-            return if left == 0 { self.end_control(frame.opcode).map(|()| rest) } else { Ok(rest) };
+            return if left == 0 { self.end_control(ring, frame.opcode).map(|()| rest) } else { Ok(rest) };
         }
         if self.compare(ring, payload)? < payload.len() {
             return Err("echo: longer than what was sent".to_owned());
@@ -263,14 +282,16 @@ impl Replies {
         Ok(rest)
     }
 
-    fn end_control(&mut self, opcode: u8) -> Result<(), String> {
+    fn end_control(&mut self, ring: &Ring, opcode: u8) -> Result<(), String> {
         match opcode {
             frames::CLOSE => return Err(crate::bench::messages::script::close_cause(&self.control)),
             frames::PING => frames::push_masked(&mut self.pongs, frames::PONG, &self.control),
-            HEARTBEAT_OPCODE if self.control == HEARTBEAT => {
-                frames::push_masked(&mut self.pongs, frames::TEXT, HEARTBEAT);
-            }
-            HEARTBEAT_OPCODE => return Err("reply: too short".to_owned()),
+            HEARTBEAT_OPCODE => match ring.heartbeat() {
+                Some((ask, answer)) if self.control == ask => {
+                    frames::push_masked(&mut self.pongs, frames::TEXT, answer);
+                }
+                _ => return Err("reply: too short".to_owned()),
+            },
             _ => {}
         }
         self.control.clear();
@@ -325,6 +346,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn events_of_socketio_are_answered_with_their_argument() {
+        let ring = Ring::new(20, 1, &Talk::Event);
+        let event = unmasked(ring.due(0, ring.frame_bytes()), 6);
+        let argument = event.strip_prefix("4210[\"echo\",").unwrap().strip_suffix(']').unwrap();
+        assert_eq!(argument.len(), 20);
+        assert_eq!(ring.echo(0), format!("4310[{argument}]").as_bytes());
+        let mut stream = Vec::new();
+        frames::push_unmasked(&mut stream, frames::TEXT, b"2");
+        frames::push_unmasked(&mut stream, frames::TEXT, ring.echo(0));
+        let mut replies = Replies::default();
+        assert_eq!(replies.hear(&ring, &stream), Ok(1));
+        assert_eq!(unmasked(&replies.pongs, 6), "3");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Answers of the server API over HTTP/1.1: counted and checked.
+//! HTTP/1.1 answers; those of the server API are counted and checked.
 //!
 //! The invariants: any split of the stream gives the same counts, and an answer without a result ends the
-//! connection. Left out: bodies without a length, which the API does not send.
+//! connection. Left out: bodies without a length, which neither the API nor polling sends.
 
 /// Longer than any answer to a publication.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
@@ -31,8 +31,20 @@ impl Responses {
     }
 }
 
-/// The length of the answer at the start of `bytes`; `None` while it is incomplete.
-fn response(bytes: &[u8]) -> Result<Option<usize>, String> {
+/// An HTTP answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+    /// Bytes of the whole answer.
+    pub(crate) length: usize,
+}
+
+/// The answer at the start of `bytes`; `None` while it is incomplete.
+///
+/// # Errors
+/// An invalid answer, or one without a length, as the kind under which the failure is counted.
+pub(crate) fn answer(bytes: &[u8]) -> Result<Option<Answer<'_>>, String> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let head_bytes = match response.parse(bytes) {
@@ -40,19 +52,26 @@ fn response(bytes: &[u8]) -> Result<Option<usize>, String> {
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(e) => return Err(format!("response: {e}")),
     };
-    if response.code != Some(200) {
-        return Err(format!("response: status {}", response.code.unwrap_or(0)));
-    }
     let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
     let length: Option<usize> =
         length.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse().ok());
-    let Some(length) = length else { return Err("response: no length".to_owned()) };
-    let Some(body) = bytes.get(head_bytes..).and_then(|tail| tail.get(..length)) else { return Ok(None) };
+    let status = response.code.unwrap_or(0);
+    let Some(length) = length else { return Err(format!("response: status {status} without a length")) };
+    let body = bytes.get(head_bytes..).and_then(|tail| tail.get(..length));
+    Ok(body.map(|body| Answer { status, body, length: head_bytes + length }))
+}
+
+/// The length of the result at the start of `bytes`; `None` while it is incomplete.
+fn response(bytes: &[u8]) -> Result<Option<usize>, String> {
+    let Some(Answer { status, body, length }) = answer(bytes)? else { return Ok(None) };
+    if status != 200 {
+        return Err(format!("response: status {status}"));
+    }
     if !body.starts_with(b"{\"result\":") {
         let body: String = String::from_utf8_lossy(body).chars().take(80).collect();
         return Err(format!("response: {body}"));
     }
-    Ok(Some(head_bytes + length))
+    Ok(Some(length))
 }
 
 #[cfg(test)]
@@ -77,7 +96,10 @@ mod tests {
         let hear = |text: &str| Responses::default().hear(text.as_bytes()).unwrap_err();
         assert_eq!(hear(&GOOD.replace("200 OK", "401 Unauthorized")), "response: status 401");
         assert_eq!(hear(&GOOD.replace("\"result\"", "\"error_\"")), "response: {\"error_\":{}}");
-        assert_eq!(hear(&GOOD.replace("Content-Length", "Content-Width")), "response: no length");
+        assert_eq!(
+            hear(&GOOD.replace("Content-Length", "Content-Width")),
+            "response: status 200 without a length"
+        );
         assert!(hear("nonsense").starts_with("response: "));
     }
 }

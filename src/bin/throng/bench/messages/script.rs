@@ -4,12 +4,14 @@
 //! messages.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use crate::bench::args::Target;
+use crate::bench::args::{Protocol, Target};
 use crate::bench::connections::dial::{self, Upgrade};
 use crate::bench::connections::tokens::Tokens;
 use crate::bench::messages::frames;
-use crate::bench::messages::publication::{DATA_BYTES_MIN, Spread, json_string};
+use crate::bench::messages::publication::{DATA_BYTES_MIN, Form, Spread, json_string};
+use crate::bench::messages::socketio::{self, Packet, Ticket};
 
 /// The default path of a Centrifuge server.
 pub(crate) const CENTRIFUGE_PATH: &str = "/connection/websocket";
@@ -23,6 +25,8 @@ pub(crate) enum Manner {
     Raw,
     /// Centrifuge JSON: open after the reply with this id.
     Centrifuge { last_id: u32 },
+    /// Socket.IO: open when connected to the main namespace, and in so many rooms.
+    SocketIo { rooms: u32 },
 }
 
 /// The subscriptions of a connection.
@@ -44,6 +48,18 @@ pub(crate) struct Position {
     pub(crate) epoch: String,
 }
 
+/// The sessions of Socket.IO clients over more than one connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Sessions {
+    /// Each connection is a new session.
+    #[default]
+    New,
+    /// Each connection's session is kept, to be recovered later.
+    Kept,
+    /// Sessions to recover, by the connection's number; publications `next..end` were missed.
+    Recovered { tickets: Arc<Vec<Ticket>>, next: u32, end: u32 },
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     pub(crate) target: Target,
@@ -60,6 +76,8 @@ pub(crate) struct Script {
     pub(crate) first: usize,
     /// The masked frame to send when all are connected; its reply opens the connection.
     pub(crate) encore: Option<Vec<u8>>,
+    /// Socket.IO: sessions to keep, or to recover.
+    pub(crate) sessions: Sessions,
     /// The masked frame that answers a heartbeat.
     pub(crate) heartbeat: Vec<u8>,
     pub(crate) data_bytes: usize,
@@ -86,11 +104,12 @@ impl Script {
         let centrifuge = subscriptions != Subscriptions::None || target.path.ends_with(CENTRIFUGE_PATH);
         let manner = match (tcp, centrifuge) {
             (true, _) => Manner::Tcp,
+            _ if target.protocol == Protocol::Socketio => Manner::SocketIo { rooms: subscriptions.count() },
             (false, false) => Manner::Raw,
             (false, true) => Manner::Centrifuge { last_id: 1 + subscriptions.count() },
         };
-        let mut heartbeat = Vec::new();
-        frames::push_masked(&mut heartbeat, frames::TEXT, b"{}");
+        let (mut heartbeat, form) = (Vec::new(), form(&target));
+        frames::push_masked(&mut heartbeat, frames::TEXT, form.heartbeat().1);
         let request = dial::request(&target, false);
         let mut script = Self {
             target,
@@ -103,6 +122,7 @@ impl Script {
             tokens,
             first: 0,
             encore: None,
+            sessions: Sessions::New,
             heartbeat,
             data_bytes,
         };
@@ -119,7 +139,9 @@ impl Script {
     }
 
     fn is_the_same_for_all(&self) -> bool {
-        matches!(self.tokens, Tokens::None) && !matches!(self.subscriptions, Subscriptions::Several(_))
+        !matches!(self.sessions, Sessions::Recovered { .. })
+            && matches!(self.tokens, Tokens::None)
+            && !matches!(self.subscriptions, Subscriptions::Several(_))
     }
 
     /// The masked frame that connection `number` sends after the handshake.
@@ -131,7 +153,52 @@ impl Script {
         }
     }
 
+    /// The protocol of publications.
+    pub(crate) fn form(&self) -> Form {
+        form(&self.target)
+    }
+
+    /// The events of Socket.IO that make connection `number` join its rooms.
+    fn joins(&self, number: usize) -> Vec<String> {
+        match &self.subscriptions {
+            Subscriptions::None => Vec::new(),
+            Subscriptions::One { channel, .. } => vec![socketio::join(1, channel)],
+            Subscriptions::Several(spread) => {
+                let rooms = (1..).zip(spread.channels_of(number));
+                rooms.map(|(id, room)| socketio::join(id, &spread.name(room))).collect()
+            }
+        }
+    }
+
+    /// These events, as masked frames.
+    pub(crate) fn join_frames(&self, number: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        for event in self.joins(number) {
+            frames::push_masked(&mut out, frames::TEXT, event.as_bytes());
+        }
+        out
+    }
+
+    /// These events, as the body of a POST.
+    pub(crate) fn join_packets(&self, number: usize) -> String {
+        self.joins(number).join(&char::from(socketio::SEPARATOR).to_string())
+    }
+
+    /// The session that connection `number` recovers.
+    pub(crate) fn ticket(&self, number: usize) -> Option<&Ticket> {
+        match &self.sessions {
+            Sessions::Recovered { tickets, .. } => tickets.get(number),
+            Sessions::New | Sessions::Kept => None,
+        }
+    }
+
     fn commands(&self, number: usize) -> Vec<u8> {
+        if matches!(self.manner, Manner::SocketIo { .. }) {
+            let (mut out, ticket) = (Vec::new(), self.ticket(number));
+            let connect = ticket.map_or_else(|| self.socketio_connect(number), Ticket::connect);
+            frames::push_masked(&mut out, frames::TEXT, connect.as_bytes());
+            return out;
+        }
         let token = self.tokens.of(number).map_or_else(String::new, |token| format!("\"token\":\"{token}\""));
         let mut commands = format!("{{\"id\":1,\"connect\":{{{token}}}}}");
         match &self.subscriptions {
@@ -148,6 +215,12 @@ impl Script {
         let mut out = Vec::new();
         frames::push_masked(&mut out, frames::TEXT, commands.as_bytes());
         out
+    }
+
+    /// CONNECT of a new session: with a token, as the clients give it.
+    pub(crate) fn socketio_connect(&self, number: usize) -> String {
+        let auth = self.tokens.of(number).map(|token| format!("{{\"token\":\"{token}\"}}"));
+        format!("{}{}", socketio::CONNECT, auth.unwrap_or_default())
     }
 
     /// The distribution of publications over channels, if there are several.
@@ -178,13 +251,22 @@ impl Script {
     /// # Errors
     /// Any other content, as the kind under which the failure is counted.
     pub(crate) fn is_opened_by(&self, bytes: &[u8]) -> Result<bool, String> {
-        let Manner::Centrifuge { last_id } = self.manner else { return Ok(true) };
+        let last_id = match self.manner {
+            Manner::Tcp | Manner::Raw => return Ok(true),
+            Manner::Centrifuge { last_id } => last_id,
+            Manner::SocketIo { .. } => 0,
+        };
         let mut rest = bytes;
         while let Some(head) = frames::header(rest).map_err(|broken| broken.cause().to_owned())? {
             let Some(payload) = rest[head.head_bytes..].get(..head.payload_bytes) else { break };
             rest = &rest[head.head_bytes + payload.len()..];
             match head.opcode {
                 frames::CLOSE => return Err(close_cause(payload)),
+                frames::TEXT if matches!(self.manner, Manner::SocketIo { .. }) => {
+                    if matches!(socketio::packet(payload)?, Packet::Connected { .. }) {
+                        return Ok(true);
+                    }
+                }
                 frames::TEXT | frames::BINARY => {
                     for line in payload.split(|&byte| byte == b'\n') {
                         if reply_id(line)? == last_id {
@@ -213,6 +295,13 @@ impl Subscriptions {
             Self::One { .. } => 1,
             Self::Several(spread) => spread.each,
         }
+    }
+}
+
+fn form(target: &Target) -> Form {
+    match target.protocol {
+        Protocol::Auto => Form::Centrifuge,
+        Protocol::Socketio => Form::SocketIo,
     }
 }
 

@@ -4,18 +4,22 @@
 //! program returns all of them, 4 more than a WebSocket server, whose frames have no mask: the difference is to
 //! the bare program's disadvantage and too small to be measured. Left out: connections and checks.
 
+use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::bench::args::{self, Common, Period};
+use crate::bench::args::{self, Common, Period, Protocol, Transport};
 use crate::bench::clock;
-use crate::bench::connections::plan;
+use crate::bench::connections::audience;
+use crate::bench::connections::plan::{self, Share};
+use crate::bench::connections::pollers::{Course, Pollers};
 use crate::bench::connections::senders::{Findings, Pace, Senders};
-use crate::bench::connections::state::RunState;
+use crate::bench::connections::state::{Lane, RunState};
 use crate::bench::connections::tokens::{Identity, Tokens};
 use crate::bench::connections::workers::{self, Refusal};
 use crate::bench::messages::replies::{Ring, Talk};
 use crate::bench::messages::script::{CENTRIFUGE_PATH, Script, Subscriptions};
+use crate::bench::report::findings::Latency;
 use crate::bench::report::held::Schedule;
 use crate::bench::report::progress::Progress;
 use crate::bench::report::usage::{Mark, Usage};
@@ -42,8 +46,28 @@ struct Play<'a> {
 /// Runs the scenario and prints its report; returns whether nothing failed.
 pub(crate) fn run(args: &args::Echo) -> Result<bool, Refusal> {
     let target = args.common.target("/echo").map_err(Refusal::Arguments)?;
+    let is_socketio = target.protocol == Protocol::Socketio;
+    let is_polling = args.common.transport == Transport::Polling;
+    match args.common.transport {
+        Transport::Upgrade => {
+            return Err(Refusal::Arguments("--transport upgrade: only for handshakes".to_owned()));
+        }
+        Transport::Polling if args.in_flight > 1 || args.rate.is_some() => {
+            let text = "--transport polling: one event in flight, and no --rate";
+            return Err(Refusal::Arguments(text.to_owned()));
+        }
+        Transport::Polling | Transport::Websocket => {}
+    }
+    if is_socketio && (args.tcp || args.text || args.size < 2) {
+        let text = "--protocol socketio: events are JSON of 2 bytes at least, without --tcp and --text";
+        return Err(Refusal::Arguments(text.to_owned()));
+    }
     let script = Script::new(target, args.tcp, None, NO_DATA);
-    let talk = if args.tcp { Talk::Tcp } else { Talk::Echo { is_text: args.text } };
+    let talk = match () {
+        () if is_socketio => Talk::Event,
+        () if args.tcp => Talk::Tcp,
+        () => Talk::Echo { is_text: args.text },
+    };
     let in_flight = if args.rate.is_some() { SCHEDULED_MAX } else { args.in_flight as usize };
     let play = Play {
         name: "echo",
@@ -54,7 +78,19 @@ pub(crate) fn run(args: &args::Echo) -> Result<bool, Refusal> {
         period: args.period,
         common: &args.common,
     };
-    perform(&play, &script, &talk)
+    if is_polling { poll(&play, &script) } else { perform(&play, &script, &talk) }
+}
+
+/// Measures events of Socket.IO over HTTP long-polling: a POST and a GET each.
+fn poll(play: &Play<'_>, script: &Script) -> Result<bool, Refusal> {
+    let course = Course::Echo { size: play.size as usize };
+    divided(play, script, |state, lane, share| {
+        let timeout_ns = play.common.timeout_ns();
+        let opening = audience::Opening::at_once(share, timeout_ns);
+        let found = Pollers::new(script, state, lane, opening, course)?.run()?;
+        let echoes = [found.served, Latency::new()];
+        Ok(Findings { failures: found.failures, opening: found.opening, echoes })
+    })
 }
 
 /// Measures calls (RPC): each is sent after the previous answer.
@@ -76,7 +112,7 @@ pub(crate) fn call(args: &args::Rpc) -> Result<bool, Refusal> {
 pub(crate) fn publish(args: &args::Publish) -> Result<bool, Refusal> {
     let channel = args.channel.clone();
     let (script, talk) = if args.api {
-        let target = args.common.target("/api/publish").map_err(Refusal::Arguments)?;
+        let target = args.common.target_without_socketio("/api/publish").map_err(Refusal::Arguments)?;
         let (host, path) = (target.host.clone(), target.path.clone());
         let talk = Talk::Post { host, path, key: args.api_key.clone(), channel };
         (Script::new(target, true, None, NO_DATA), talk)
@@ -97,7 +133,7 @@ pub(crate) fn publish(args: &args::Publish) -> Result<bool, Refusal> {
 
 /// Clients of the Centrifuge protocol that subscribe to nothing.
 fn client(common: &Common, identity: &Identity) -> Result<Script, Refusal> {
-    let target = common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
+    let target = common.target_without_socketio(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
     if !target.path.ends_with(CENTRIFUGE_PATH) {
         return Err(Refusal::Arguments(format!(
             "{}: not an endpoint of the Centrifuge protocol",
@@ -110,21 +146,28 @@ fn client(common: &Common, identity: &Identity) -> Result<Script, Refusal> {
 
 fn perform(play: &Play<'_>, script: &Script, talk: &Talk) -> Result<bool, Refusal> {
     let ring = Ring::new(play.size as usize, play.in_flight, talk);
+    divided(play, script, |state, lane, share| {
+        let rate = play.rate.map(|rate| rate * share.count as f64 / f64::from(play.connections));
+        let pace = Pace { in_flight: play.in_flight, rate };
+        Senders::new(script, state, lane, &ring, pace)?.run(share, play.common.timeout_ns())
+    })
+}
+
+/// Divides the connections among threads, and measures.
+fn divided(
+    play: &Play<'_>,
+    script: &Script,
+    work: impl Fn(&RunState, &Lane, Share) -> io::Result<Findings> + Sync,
+) -> Result<bool, Refusal> {
     let limit =
         sys::raise_descriptor_limit().map_err(|e| Refusal::Failure(format!("descriptor limit: {e}")))?;
     let threads = play.common.threads.into();
     let shares = plan::shares(play.connections as usize, threads, limit).map_err(Refusal::Arguments)?;
     let state = RunState::new(shares.len());
-    let pace = Pace { in_flight: play.in_flight, rate: play.rate.map(|rate| rate / shares.len() as f64) };
     let (usage, found) = workers::run(
         &state,
         &play.common.pin,
-        |index, lane| {
-            let senders = Senders::new(script, &state, lane, &ring, pace);
-            senders
-                .and_then(|v| v.run(shares[index], play.common.timeout_ns()))
-                .map_err(|e| format!("poller: {e}"))
-        },
+        |index, lane| work(&state, lane, shares[index]).map_err(|e| format!("poller: {e}")),
         || measure(play, &state),
     )?;
     Ok(report(play, script, &state, &usage, found))

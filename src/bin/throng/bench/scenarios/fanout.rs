@@ -5,7 +5,7 @@
 //! them; in saturation they are set under load, so the figures contain no idle time. Left out: the parts shared
 //! with `idle`, see `subscribing`.
 
-use crate::bench::args;
+use crate::bench::args::{self, Protocol};
 use crate::bench::clock;
 use crate::bench::connections::audience::Findings;
 use crate::bench::connections::tokens::Tokens;
@@ -27,7 +27,10 @@ struct Played {
 
 /// Runs the scenario and prints its report; returns whether nothing failed.
 pub(crate) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
-    let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
+    let target = args.common.target_by_websocket(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
+    if target.protocol == Protocol::Socketio && (args.tcp || args.deflate) {
+        return Err(Refusal::Arguments("--protocol socketio: not with --tcp or --deflate".to_owned()));
+    }
     let subscriptions = subscriptions(args).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
     let script = Script::of(target, args.tcp, subscriptions, tokens, args.data.size as usize);

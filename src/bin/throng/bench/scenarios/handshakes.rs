@@ -5,8 +5,11 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::bench::args::{self, Target};
+use crate::bench::args::{self, Protocol, Target, Transport};
 use crate::bench::clock;
+use crate::bench::connections::audience::Opening;
+use crate::bench::connections::plan::Share;
+use crate::bench::connections::pollers::{Course, Pollers};
 use crate::bench::connections::reconnects::{Findings, Reconnects};
 use crate::bench::connections::state::RunState;
 use crate::bench::connections::workers::{self, Refusal};
@@ -33,6 +36,13 @@ pub(crate) fn run_at(args: &args::Handshakes) -> Result<(bool, Target), Refusal>
     if args.tcp && args.ending == args::Ending::Goodbye {
         return Err(Refusal::Arguments("--ending goodbye needs WebSocket and excludes --tcp".to_owned()));
     }
+    if target.protocol == Protocol::Socketio && args.tcp {
+        return Err(Refusal::Arguments("--protocol socketio: not with --tcp".to_owned()));
+    }
+    let is_polling = args.common.transport != Transport::Websocket;
+    if is_polling && args.ending != args::Ending::Close {
+        return Err(Refusal::Arguments("--ending: not for sessions that begin with polling".to_owned()));
+    }
     let script = Script::new(target, args.tcp, None, NO_DATA);
     let threads = usize::from(args.common.threads);
     let each = (args.concurrency as usize).div_ceil(threads);
@@ -43,6 +53,14 @@ pub(crate) fn run_at(args: &args::Handshakes) -> Result<(bool, Target), Refusal>
         &args.common.pin,
         |_, lane| {
             let rate = args.rate.map(|rate| rate / threads as f64);
+            if is_polling {
+                let share = Share { first: 0, count: each };
+                let opening = Opening { rate, ..Opening::at_once(share, args.common.timeout_ns()) };
+                let course = Course::Churn { upgrade: args.common.transport == Transport::Upgrade };
+                let pollers = Pollers::new(&script, &state, lane, opening, course);
+                let found = pollers.and_then(Pollers::run).map_err(|e| format!("poller: {e}"))?;
+                return Ok(Findings { failures: found.failures, handshakes: found.served });
+            }
             let reconnects =
                 Reconnects::new(&script, &state, lane, args.ending, rate, args.common.timeout_ns());
             reconnects.and_then(|reconnects| reconnects.run(each)).map_err(|e| format!("poller: {e}"))

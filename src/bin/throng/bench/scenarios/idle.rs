@@ -2,7 +2,7 @@
 //!
 //! Left out: the parts shared with `fanout`, see `subscribing`.
 
-use crate::bench::args;
+use crate::bench::args::{self, Transport};
 use crate::bench::connections::tokens::Tokens;
 use crate::bench::connections::workers::Refusal;
 use crate::bench::messages::publisher::Publisher;
@@ -25,6 +25,15 @@ struct Played {
 /// Runs the scenario and prints its report; returns whether nothing failed.
 pub(crate) fn run(args: &args::Idle) -> Result<bool, Refusal> {
     let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
+    match args.common.transport {
+        Transport::Upgrade => {
+            return Err(Refusal::Arguments("--transport upgrade: only for handshakes".to_owned()));
+        }
+        Transport::Polling if args.publish > 0 => {
+            return Err(Refusal::Arguments("--publish: not with --transport polling".to_owned()));
+        }
+        Transport::Polling | Transport::Websocket => {}
+    }
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
     let subscriptions = match &args.subscribe {
         Some(channel) => Subscriptions::One { channel: channel.clone(), recoverable: args.recoverable },

@@ -27,7 +27,7 @@ struct Played {
 
 /// Runs the scenario and prints its report; returns whether nothing failed.
 pub(crate) fn run(args: &args::Recover) -> Result<bool, Refusal> {
-    let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
+    let target = args.common.target_without_socketio(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
     let subscriptions = Subscriptions::One { channel: args.channel.clone(), recoverable: true };
     let script = Script::of(target, false, subscriptions, tokens, args.data.size as usize);

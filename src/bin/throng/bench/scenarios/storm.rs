@@ -6,10 +6,11 @@
 //! included; a refusal is not a failure, but a client that has not reconnected in time is. Left out: opening and
 //! echoing, see `audience` and `senders`.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::bench::args::{self, Target};
+use crate::bench::args::{self, Protocol, Target};
 use crate::bench::clock;
 use crate::bench::connections::audience::{self, Audience};
 use crate::bench::connections::plan::{self, Share};
@@ -18,8 +19,10 @@ use crate::bench::connections::senders::{self, Pace, Senders};
 use crate::bench::connections::state::{Lane, RunState};
 use crate::bench::connections::tokens::Tokens;
 use crate::bench::connections::workers::{self, Refusal};
+use crate::bench::messages::publisher::Publisher;
 use crate::bench::messages::replies::{Ring, Talk};
-use crate::bench::messages::script::{CENTRIFUGE_PATH, Script, Subscriptions};
+use crate::bench::messages::script::{CENTRIFUGE_PATH, Script, Sessions, Subscriptions};
+use crate::bench::messages::socketio::Ticket;
 use crate::bench::report::progress::Progress;
 use crate::bench::report::usage::{Mark, Usage};
 use crate::bench::report::{Report, Unit};
@@ -27,6 +30,8 @@ use crate::bench::scenarios::subscribing;
 use throng::parts::net::sys;
 
 const TICK: Duration = Duration::from_millis(5);
+/// Events that all clients of Socket.IO get before they are cut.
+const HEARD: u32 = 1;
 /// Bytes of a live connection's echo.
 const ECHO_BYTES: usize = 100;
 /// Maximum of echoes in flight per live connection.
@@ -35,8 +40,10 @@ const IN_FLIGHT_MAX: usize = 256;
 const SETTLE_NS: u64 = 500_000_000;
 /// The nice value of the threads of reconnecting clients.
 const CROWD_NICENESS: i32 = 10;
-/// Without a channel there are no publications.
+/// Live connections get no publications.
 const NO_DATA: usize = 0;
+/// Bytes of a publication that was missed.
+const DATA_BYTES: usize = 100;
 /// Concurrent connects outside of the storm.
 const CALM: u32 = 64;
 
@@ -61,24 +68,39 @@ pub(crate) fn run(args: &args::Storm) -> Result<bool, Refusal> {
 
 /// As [`run`], and also returns the target, which has counts of its TLS handshakes.
 pub(crate) fn run_at(args: &args::Storm) -> Result<(bool, Target), Refusal> {
-    let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
+    let target = args.common.target_by_websocket(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
+    let is_socketio = target.protocol == Protocol::Socketio;
+    if args.recover && !is_socketio {
+        return Err(Refusal::Arguments("--recover: needs --protocol socketio".to_owned()));
+    }
     let mut live_target = target.clone();
-    live_target.path.clone_from(&args.echo_path);
+    let talk = if is_socketio { Talk::Event } else { Talk::Echo { is_text: false } };
+    if !is_socketio {
+        live_target.path.clone_from(&args.echo_path);
+    }
     let live = Script::new(live_target, false, None, NO_DATA);
     let subscriptions = match &args.subscribe {
         Some(channel) => Subscriptions::One { channel: channel.clone(), recoverable: false },
         None => Subscriptions::None,
     };
-    let mut crowd = Script::of(target, false, subscriptions, tokens, NO_DATA);
+    let mut crowd = Script::of(target, false, subscriptions, tokens, DATA_BYTES);
     let limit =
         sys::raise_descriptor_limit().map_err(|e| Refusal::Failure(format!("descriptor limit: {e}")))?;
-    if args.common.tls.tls_resume {
+    if args.common.tls.tls_resume || args.recover {
         let save = |save| crowd.target.tls.iter().for_each(|tls| tls.save_tickets(save));
-        save(true);
-        come_once(args, &crowd)?;
+        save(args.common.tls.tls_resume);
+        if args.recover {
+            crowd.sessions = Sessions::Kept;
+        }
+        let tickets = come_once(args, &crowd)?;
         save(false);
         crowd.first = plan::after_held(args.connections as usize);
+        if args.recover {
+            miss(args, &crowd).map_err(Refusal::Failure)?;
+            let (tickets, end) = (Arc::new(tickets), HEARD + args.missed);
+            crowd.sessions = Sessions::Recovered { tickets, next: HEARD, end };
+        }
     }
     if let Some(tls) = &crowd.target.tls {
         tls.tally.reset();
@@ -86,7 +108,7 @@ pub(crate) fn run_at(args: &args::Storm) -> Result<(bool, Target), Refusal> {
     let shares = plan::shares(args.connections as usize, args.common.threads.into(), limit);
     let shares = shares.map_err(Refusal::Arguments)?;
     let state = RunState::new(1 + shares.len());
-    let ring = Ring::new(ECHO_BYTES, IN_FLIGHT_MAX, &Talk::Echo { is_text: false });
+    let ring = Ring::new(ECHO_BYTES, IN_FLIGHT_MAX, &talk);
     let timeout_ns = args.common.timeout_ns();
     let failed = |e: std::io::Error| format!("poller: {e}");
     let (played, found) = workers::run(
@@ -130,15 +152,33 @@ fn opening(args: &args::Storm, share: Share) -> audience::Opening {
     }
 }
 
-/// Connects all clients once, outside of the storm, for sessions that they can resume.
-fn come_once(args: &args::Storm, crowd: &Script) -> Result<(), Refusal> {
+/// Connects all clients once, outside of the storm, for sessions that they can resume or recover: these are returned.
+fn come_once(args: &args::Storm, crowd: &Script) -> Result<Vec<Ticket>, Refusal> {
     let opening =
         args::Opening { connections: args.connections, concurrency: CALM, pause: None, connect_rate: None };
-    let (_, findings, _) = subscribing::perform("storm, before", &args.common, &opening, crowd, |_| Ok(()))?;
+    let channel = args.subscribe.as_deref().filter(|_| args.recover);
+    let (_, findings, _) = subscribing::perform("storm, before", &args.common, &opening, crowd, |scene| {
+        let Some(channel) = channel.filter(|_| scene.opened.count > 0) else { return Ok(()) };
+        // All get an event, and with it an offset.
+        let mut publisher = Publisher::connect(crowd, scene.state, channel, args.common.timeout_ns())?;
+        publisher.saturate(1, u64::MAX, HEARD, &mut scene.progress)?;
+        match publisher.settle(&mut scene.progress)? {
+            true => Ok(()),
+            false => Err("an event did not reach all".to_owned()),
+        }
+    })?;
     match findings.failures.each().next() {
         Some((cause, count)) => Err(Refusal::Failure(format!("{count} connections failed in calm: {cause}"))),
-        None => Ok(()),
+        None => Ok(findings.tickets),
     }
+}
+
+/// Publishes what the clients miss.
+fn miss(args: &args::Storm, crowd: &Script) -> Result<(), String> {
+    let (state, channel) = (RunState::new(1), args.subscribe.as_deref().unwrap_or_default());
+    let mut publisher = Publisher::connect(crowd, &state, channel, args.common.timeout_ns())?;
+    publisher.go_on_from(HEARD);
+    publisher.publish_surely(args.missed)
 }
 
 fn direct(args: &args::Storm, state: &RunState) -> Result<Played, String> {
@@ -221,7 +261,19 @@ fn report(args: &args::Storm, script: &Script, state: &RunState, played: &Played
     let (key, label) = ("server_cpu_us_per_return", "server CPU / client");
     report.figure(key, label, Unit::Microseconds, cpu, "refusals included, live echoes not");
     report.usage(&played.storm);
+    let mut is_whole = true;
+    if args.recover {
+        let (gaps, behind) = (count(|lane| lane.gaps.value()), count(|lane| lane.behind.value()));
+        let missing =
+            (played.back * u64::from(args.missed)).saturating_sub(count(|lane| lane.messages.value()));
+        report.count("missed", "events missed", args.missed.into(), "by each client");
+        report.count("recovered", "recovered", played.back, "their session, and all that they missed");
+        report.count("gaps", "gaps", gaps, "");
+        report.count("out_of_order", "twice or out of order", behind, "");
+        report.count("missing", "missing", missing, "");
+        is_whole = gaps + behind + missing == 0;
+    }
     report.failures(&findings.failures);
-    let ok = findings.failures.is_empty() && played.back == wanted;
+    let ok = findings.failures.is_empty() && played.back == wanted && is_whole;
     report.print(&args.common, ok)
 }

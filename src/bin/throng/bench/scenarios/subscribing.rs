@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use crate::bench::args::{self, Common};
+use crate::bench::args::{self, Common, Transport};
 use crate::bench::clock;
 use crate::bench::connections::audience::{self, Audience, Findings};
 use crate::bench::connections::plan;
+use crate::bench::connections::pollers::{Course, Pollers};
 use crate::bench::connections::state::RunState;
 use crate::bench::connections::workers::{self, Refusal};
 use crate::bench::messages::script::Script;
@@ -82,8 +83,17 @@ pub(crate) fn perform<R>(
         &state,
         &common.pin,
         |index, lane| {
-            let audience = Audience::new(script, &state, lane, part(index));
-            audience.and_then(Audience::run).map_err(|e| format!("poller: {e}"))
+            let found = if common.transport == Transport::Polling {
+                let pollers = Pollers::new(script, &state, lane, part(index), Course::Hold);
+                pollers.and_then(Pollers::run).map(|found| Findings {
+                    failures: found.failures,
+                    opening: found.opening,
+                    ..Findings::new()
+                })
+            } else {
+                Audience::new(script, &state, lane, part(index)).and_then(Audience::run)
+            };
+            found.map_err(|e| format!("poller: {e}"))
         },
         || {
             let opened = Opened {
