@@ -10,6 +10,7 @@
 mod admission;
 mod api;
 mod api_channels;
+mod bench_socketio;
 mod channels;
 mod deadlines;
 mod deflate;

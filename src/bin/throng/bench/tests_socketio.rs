@@ -1,41 +1,16 @@
-//! Scenarios of Socket.IO: over this crate's server, and storms with recovery against a small server that can
-//! misbehave.
+//! Storms of Socket.IO clients with recovery, against a small server that can misbehave, and refused arguments. The
+//! scenarios against this crate's server are in `tests/it/bench_socketio.rs`.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use throng::socketio::{Admit, Routes, SocketIo};
-use throng::{Config, Server, SocketIoOptions};
 use tungstenite::{Message, WebSocket};
 
 use super::tests::args;
 use crate::bench::args::Scenario;
 use crate::bench::connections::workers::Refusal;
 use crate::bench::scenarios::{echo, fanout, handshakes, idle, storm};
-
-/// The application that the scenarios need, over this crate's server.
-fn server() -> (Server, SocketAddr) {
-    let routes = || {
-        Routes::new(|_| Admit::In(()))
-            .on("join", |turn, (room,): (String,)| {
-                turn.socket.join(&room)?;
-                turn.ack(&())
-            })
-            .on("echo", |turn, (data,): (String,)| turn.ack(&data))
-            .on("publish", |turn, (room, data): (String, String)| {
-                turn.socket.everyone().to(&room).emit("publish", &(&room, data))?;
-                turn.ack(&())
-            })
-    };
-    // Pings come while the scenarios run.
-    let socketio = SocketIoOptions { enabled: true, ping_interval_ms: 50, ..SocketIoOptions::default() };
-    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
-    let config = Config { listen, control: None, socketio, shards: 2, ..Config::default() };
-    let server = Server::start(&config, move |_| SocketIo(routes())).unwrap();
-    let address = server.addresses()[0].to_string().parse().unwrap();
-    (server, address)
-}
 
 fn run(line: &str, address: SocketAddr) -> Result<bool, Refusal> {
     match args(&format!("{line} --json --protocol socketio --url ws://{address}/socket.io/")) {
@@ -47,27 +22,6 @@ fn run(line: &str, address: SocketAddr) -> Result<bool, Refusal> {
         Scenario::Rpc(args) => echo::call(&args),
         Scenario::Publish(args) => echo::publish(&args),
         Scenario::Recover(args) => crate::bench::scenarios::recover::run(&args),
-    }
-}
-
-#[test]
-fn every_scenario_of_socketio_runs_against_a_server() {
-    let (_server, address) = server();
-    for line in [
-        "idle --connections 7 --hold 0.2 --subscribe bench --publish 3",
-        "idle --connections 7 --hold 0.2 --subscribe bench --transport polling --threads 2",
-        "echo --connections 3 --seconds 0.2 --warmup 0",
-        "echo --connections 3 --seconds 0.2 --warmup 0 --size 5000 --in-flight 5 --threads 2",
-        "echo --connections 3 --seconds 0.2 --warmup 0 --transport polling",
-        "echo --connections 3 --seconds 0.2 --warmup 0 --size 20000 --transport polling --threads 2",
-        "fanout --connections 5 --seconds 0.2 --warmup 0 --threads 2 --in-flight 3",
-        "fanout --connections 6 --channels 6 --each 2 --channel some --seconds 0.2 --warmup 0 --in-flight 6",
-        "handshakes --concurrency 4 --seconds 0.2 --warmup 0",
-        "handshakes --concurrency 4 --seconds 0.2 --warmup 0 --ending goodbye",
-        "handshakes --concurrency 4 --seconds 0.2 --warmup 0 --transport polling",
-        "storm --connections 20 --live 3 --live-rate 200 --quiet 0.1 --subscribe bench",
-    ] {
-        assert_eq!(run(line, address), Ok(true), "{line}");
     }
 }
 
@@ -97,7 +51,7 @@ fn what_socketio_does_not_have_is_refused() {
     }
 }
 
-/// What a server does with clients that come back.
+/// The server's behaviour towards clients that come back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Memory {
     Good,
@@ -211,12 +165,4 @@ fn a_storm_with_recovery_demands_every_session_and_every_event_once() {
                     --missed 5 --threads 2 --within 3 --attempts 1";
         assert_eq!(run(line, Recovering::start(memory)), Ok(is_good), "{}", memory as u8);
     }
-}
-
-#[test]
-fn a_server_without_recovery_is_said_to_have_none() {
-    let (_server, address) = server();
-    let line = "storm --connections 2 --live 1 --quiet 0.1 --subscribe bench --recover --timeout 1";
-    let Err(Refusal::Failure(text)) = run(line, address) else { panic!("no failure") };
-    assert!(text.contains("no pid"), "{text}");
 }

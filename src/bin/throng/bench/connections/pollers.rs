@@ -4,6 +4,8 @@
 //! that waits for events has a GET parked; a ping ends that, and the answer is posted before the next GET. Left out:
 //! a second connection for POSTs beside a parked GET, as no client here sends while it waits; attachments.
 
+mod probe;
+
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -16,8 +18,9 @@ use crate::bench::connections::wire::{Got, Scratch, Wire};
 use crate::bench::connections::{dial, plan};
 use crate::bench::messages::script::{Manner, Script};
 use crate::bench::messages::socketio::{self, Packet};
-use crate::bench::messages::{frames, replies, responses, script};
+use crate::bench::messages::{replies, responses};
 use crate::bench::report::findings::{Failures, Latency};
+use probe::Probe;
 
 const EVENTS_PER_WAIT: usize = 1024;
 const BUFFER_BYTES: usize = 256 << 10;
@@ -25,10 +28,7 @@ const WAIT: std::time::Duration = std::time::Duration::from_millis(20);
 const SWEEP_NS: u64 = 500_000_000;
 /// Different events of an echo, so that an answer to another one is detected.
 const VARIANTS: u64 = 4;
-/// The event that shows that an upgrade is complete, and its answer.
-const LAST_EVENT: (usize, &str) = (0, "\"upgraded\"");
-
-/// What the clients do once they are connected and in their room.
+/// The behaviour of the clients once they are connected and in their room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Course {
     /// Wait for events, answering pings.
@@ -71,19 +71,6 @@ impl Step {
             Self::Connecting | Self::Opening | Self::Entering | Self::Entered | Self::Joining | Self::Joined
         )
     }
-}
-
-/// The WebSocket of an upgrade.
-struct Probe {
-    wire: Wire<TcpStream>,
-    /// Whether the upgrade request is sent, and its answer is here.
-    is_asked: bool,
-    is_open: bool,
-    /// Whether the server has answered the probe.
-    is_probed: bool,
-    /// Whether polling has ended, by the server's noop.
-    is_released: bool,
-    input: Vec<u8>,
 }
 
 struct Client {
@@ -357,12 +344,7 @@ impl<'a> Pollers<'a> {
             }
             (Step::Entered | Step::Joined, true) => self.entered(index),
             (Step::Hearing, true) => self.ask(index),
-            (Step::Probing, true) => {
-                if let Some(probe) = &mut self.clients[index].probe {
-                    probe.is_released = true;
-                }
-                self.upgrade(index)
-            }
+            (Step::Probing, true) => self.released(index),
             (Step::Waiting, _) if std::mem::take(&mut self.clients[index].owes_pong) => {
                 self.lane.heartbeats.add(1);
                 self.post(index, socketio::PONG, Step::Ponging)
@@ -395,11 +377,7 @@ impl<'a> Pollers<'a> {
             Course::Churn { upgrade: false } => return self.post(index, socketio::CLOSE, Step::Leaving),
             Course::Churn { upgrade: true } => {
                 self.get(index, Step::Probing)?;
-                let wire = self.dial(Token(2 * index + 1)).map_err(|e| dial::cause("connect", &e))?;
-                let (is_asked, is_open, is_probed, is_released) = (false, false, false, false);
-                let probe = Probe { wire, is_asked, is_open, is_probed, is_released, input: Vec::new() };
-                self.clients[index].probe = Some(Box::new(probe));
-                return Ok(());
+                return self.begin_upgrade(index);
             }
             Course::Hold | Course::Echo { .. } => {}
         }
@@ -460,79 +438,6 @@ impl<'a> Pollers<'a> {
         wire.write_all(&self.request).map_err(|e| dial::cause("send", &e))
     }
 
-    /// Handles one event of the WebSocket of an upgrade.
-    fn probe(&mut self, index: usize) -> Result<(), String> {
-        let client = &mut self.clients[index];
-        let Some(probe) = &mut client.probe else { return Ok(()) };
-        if probe.is_asked {
-            probe.wire.flush().map_err(|e| dial::cause("send", &e))?;
-        } else {
-            probe.is_asked = true;
-            let request =
-                dial::request_to(&self.script.target, &websocket_path(&self.script.target.path, &client.sid));
-            probe.wire.write_all(&request).map_err(|e| dial::cause("connect", &e))?;
-        }
-        loop {
-            let Some(probe) = &mut self.clients[index].probe else { return Ok(()) };
-            match probe.wire.read(&mut self.scratch, &mut self.buffer) {
-                Ok(Got::Bytes { count, .. }) => probe.input.extend_from_slice(&self.buffer[..count]),
-                Ok(Got::Nothing) => return Ok(()),
-                Ok(Got::End) => return Err("upgrade: closed by the server".to_owned()),
-                Err(e) => return Err(dial::cause("receive", &e)),
-            }
-            self.probe_input(index)?;
-        }
-    }
-
-    fn probe_input(&mut self, index: usize) -> Result<(), String> {
-        let Some(probe) = &mut self.clients[index].probe else { return Ok(()) };
-        if !probe.is_open {
-            let Some(head_bytes) = self.script.upgrade.check(&probe.input)? else { return Ok(()) };
-            probe.input.drain(..head_bytes);
-            probe.is_open = true;
-            let mut out = Vec::new();
-            frames::push_masked(&mut out, frames::TEXT, socketio::PROBE.as_bytes());
-            probe.wire.write_all(&out).map_err(|e| dial::cause("send", &e))?;
-        }
-        let (mut at, mut is_probed, mut is_done) = (0, false, false);
-        while let Some(head) =
-            frames::header(&probe.input[at..]).map_err(|broken| broken.cause().to_owned())?
-        {
-            let Some(payload) = probe.input[at + head.head_bytes..].get(..head.payload_bytes) else { break };
-            at += head.head_bytes + payload.len();
-            match head.opcode {
-                frames::CLOSE => return Err(script::close_cause(payload)),
-                frames::TEXT if payload == socketio::PROBED => is_probed = true,
-                frames::TEXT => {
-                    let (id, data) = LAST_EVENT;
-                    is_done |= payload == replies::acknowledgement(id, data).as_bytes();
-                }
-                _ => {}
-            }
-        }
-        probe.input.drain(..at);
-        if is_probed {
-            probe.is_probed = true;
-            self.upgrade(index)?;
-        }
-        if is_done {
-            self.done(index);
-        }
-        Ok(())
-    }
-
-    /// Ends polling once the server has answered the probe and the parked GET, and sends an event by WebSocket.
-    fn upgrade(&mut self, index: usize) -> Result<(), String> {
-        let Some(probe) = &mut self.clients[index].probe else { return Ok(()) };
-        if !probe.is_probed || !probe.is_released {
-            return Ok(());
-        }
-        let mut out = Vec::new();
-        frames::push_masked(&mut out, frames::TEXT, socketio::UPGRADE.as_bytes());
-        frames::push_masked(&mut out, frames::TEXT, replies::event(LAST_EVENT.0, LAST_EVENT.1).as_bytes());
-        probe.wire.write_all(&out).map_err(|e| dial::cause("send", &e))
-    }
-
     /// Counts a life of `Course::Churn`.
     fn done(&mut self, index: usize) {
         let now_ns = self.state.clock.now_ns();
@@ -581,9 +486,4 @@ impl<'a> Pollers<'a> {
             }
         }
     }
-}
-
-/// The path of the WebSocket of a session.
-fn websocket_path(polling: &str, sid: &str) -> String {
-    format!("{}&sid={sid}", polling.replacen("transport=polling", "transport=websocket", 1))
 }

@@ -90,7 +90,7 @@ pub(crate) fn join(id: u32, room: &str) -> String {
     format!("42{id}[\"join\",{}]", json_string(room))
 }
 
-/// What a client needs to recover its session.
+/// The claim with which a client recovers its session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ticket {
     pub(crate) pid: String,
