@@ -27,7 +27,8 @@ pub const PRESS_BYTES: usize = 1536 << 10;
 /// Descriptors of the process that are not client connections: standard streams, the control listener and its
 /// connections.
 const DESCRIPTORS_OF_PROCESS: u64 = 64;
-/// Poller, waker and listeners of one shard. Every table starts with a copy of those made before it.
+/// Poller, waker, listeners, and the two ends of the way for sockets of one shard. Every table starts with a copy of those
+/// made before it.
 const DESCRIPTORS_OF_SHARD: u64 = 8;
 
 /// Descriptors of one table that are reserved, not used for connections.

@@ -259,6 +259,11 @@ impl<B> Local<B> {
         self.channels[id as usize].subscribers[position as usize].slot = slot;
     }
 
+    /// Sets the format of the subscriber at `position`.
+    pub fn set_format(&mut self, id: ChannelId, position: u32, format: u8) {
+        self.channels[id as usize].subscribers[position as usize].format = format;
+    }
+
     /// Sets the flags of the subscriber at `position`, except [`LATE`].
     pub fn set_flags(&mut self, id: ChannelId, position: u32, flags: u8) {
         let subscriber = &mut self.channels[id as usize].subscribers[position as usize];

@@ -6,12 +6,13 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::{Accepted, Listeners, Net, Ready};
+use super::{Accepted, Listeners, Net, Ready, Transit};
 
 /// Tokens from here on are not sockets of clients: a client's token is a slot index (below 2^32 − 2^20) and a
 /// generation.
@@ -30,6 +31,17 @@ pub struct MioNet {
     events: Events,
     listeners: Listeners,
     epoch: Instant,
+    /// The way of sockets between shards; `None` for a shard that is alone.
+    transit: Option<Transit>,
+}
+
+/// The token of a socket in the poller.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "usize has 64 bits on every target with a million sockets"
+)]
+fn token_of(token: u64) -> Token {
+    Token(token as usize)
 }
 
 impl MioNet {
@@ -41,7 +53,12 @@ impl MioNet {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), MAIL)?;
         let events = Events::with_capacity(EVENTS_PER_POLL_MAX);
-        Ok((Self { poll, events, listeners: Listeners::default(), epoch }, waker))
+        Ok((Self { poll, events, listeners: Listeners::default(), epoch, transit: None }, waker))
+    }
+
+    /// Makes sockets go from and to other shards this way.
+    pub(crate) fn with_transit(self, transit: Transit) -> Self {
+        Self { transit: Some(transit), ..self }
     }
 
     /// Starts accepting from these listeners.
@@ -92,24 +109,34 @@ impl Net for MioNet {
         self.listeners.accept()
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "usize has 64 bits on every target with a million sockets"
-    )]
     fn register(&mut self, socket: &mut TcpStream, token: u64) -> io::Result<()> {
-        self.poll.registry().register(socket, Token(token as usize), Interest::READABLE)
+        self.poll.registry().register(socket, token_of(token), Interest::READABLE)
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "usize has 64 bits on every target with a million sockets"
-    )]
+    fn reregister(&mut self, socket: &mut TcpStream, token: u64) -> io::Result<()> {
+        // The change reports what is readable at this time.
+        self.poll.registry().reregister(socket, token_of(token), Interest::READABLE)
+    }
+
+    fn hand_over(&mut self, socket: &mut TcpStream, token: u64, shard: u16, ticket: u64) -> io::Result<()> {
+        let Some(transit) = &self.transit else { return Err(io::ErrorKind::NotFound.into()) };
+        // Before it is sent: a poller holds the file, not the number, and would go on to report it.
+        self.poll.registry().deregister(socket)?;
+        let outcome = transit.send(shard, ticket, socket.as_fd());
+        if outcome.is_err() {
+            self.register(socket, token)?;
+        }
+        outcome
+    }
+
+    fn take_over(&mut self, ticket: u64) -> io::Result<TcpStream> {
+        let Some(transit) = &mut self.transit else { return Err(io::ErrorKind::NotFound.into()) };
+        // What it is, TCP or Unix, makes no difference to the calls that are made.
+        Ok(TcpStream::from_std(transit.take(ticket)?.into()))
+    }
+
     fn arm_writable(&mut self, socket: &mut TcpStream, token: u64) -> io::Result<()> {
-        self.poll.registry().reregister(
-            socket,
-            Token(token as usize),
-            Interest::READABLE | Interest::WRITABLE,
-        )
+        self.poll.registry().reregister(socket, token_of(token), Interest::READABLE | Interest::WRITABLE)
     }
 
     #[inline]
@@ -200,6 +227,43 @@ mod tests {
         let mut buffer = [0; 10];
         assert_eq!(net.read(&mut socket, &mut buffer).unwrap(), 5);
         assert_eq!(net.read(&mut socket, &mut buffer).unwrap(), 0);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the clock begins somewhere")]
+    fn a_socket_that_is_handed_over_is_reported_by_its_new_poller_alone() {
+        let nets: Vec<_> = (0..2).map(|_| MioNet::new(Instant::now()).unwrap()).collect();
+        let transits = Transit::between(2).unwrap();
+        let mut nets = nets.into_iter().zip(transits).map(|((net, _), transit)| net.with_transit(transit));
+        let (mut from, mut to) = (nets.next().unwrap(), nets.next().unwrap());
+        let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 16).unwrap();
+        let address = listeners.addresses().unwrap()[0];
+        from.listen(listeners).unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        from.poll(&mut Vec::new(), Some(5000)).unwrap();
+        let Accepted { mut socket, .. } = from.accept().unwrap();
+        from.register(&mut socket, 42).unwrap();
+        // To a shard that there is not: it stays.
+        assert!(from.hand_over(&mut socket, 42, 9, 1).is_err());
+        client.write_all(b"one").unwrap();
+        let mut events = Vec::new();
+        from.poll(&mut events, Some(5000)).unwrap();
+        assert!(matches!(events[..], [Ready::Socket { token: 42, .. }]), "{events:?}");
+        from.hand_over(&mut socket, 42, 1, 7).unwrap();
+        drop(socket);
+        let mut socket = to.take_over(7).unwrap();
+        to.register(&mut socket, 43).unwrap();
+        to.reregister(&mut socket, 44).unwrap();
+        events.clear();
+        to.poll(&mut events, Some(5000)).unwrap();
+        assert!(matches!(events[..], [Ready::Socket { token: 44, readable: true, .. }]), "{events:?}");
+        let mut buffer = [0; 10];
+        assert_eq!(to.read(&mut socket, &mut buffer).unwrap(), 3);
+        client.write_all(b"two").unwrap();
+        events.clear();
+        from.poll(&mut events, Some(100)).unwrap();
+        assert_eq!(events, []);
+        assert_eq!(to.take_over(8).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

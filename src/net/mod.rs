@@ -5,18 +5,20 @@
 //! continue.
 //!
 //! `mio` implements [`Net`] over epoll, `listen` parses addresses, `listeners` opens sockets, `inherited` takes those
-//! of systemd, and `sys` has the system calls: it is the one file with `unsafe`.
+//! of systemd, `transit` passes sockets between shards, and `sys` has the system calls: it is the one file with `unsafe`.
 
 mod inherited;
 mod listen;
 mod listeners;
 mod mio;
 pub mod sys;
+mod transit;
 
 pub use self::mio::MioNet;
 pub use inherited::Inherited;
 pub use listen::Listen;
 pub(crate) use listeners::{Listeners, Shared};
+pub(crate) use transit::Transit;
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
@@ -87,6 +89,27 @@ pub trait Net {
     /// # Errors
     /// As `epoll_ctl(2)`.
     fn register(&mut self, socket: &mut Self::Socket, token: u64) -> io::Result<()>;
+
+    /// Requests the events of a registered socket under another token from now on, for reading: future ones, and one now if
+    /// the socket is readable.
+    ///
+    /// # Errors
+    /// As `epoll_ctl(2)`.
+    fn reregister(&mut self, socket: &mut Self::Socket, token: u64) -> io::Result<()>;
+
+    /// Hands a registered socket over to another shard, which takes it by [`Net::take_over`] with this `ticket`. No event of
+    /// it is reported here any more; the caller drops the socket, which does not close the connection.
+    ///
+    /// # Errors
+    /// When it cannot be passed on; then it stays registered here under `token`.
+    fn hand_over(&mut self, socket: &mut Self::Socket, token: u64, shard: u16, ticket: u64)
+    -> io::Result<()>;
+
+    /// Takes the socket that another shard has handed over with this `ticket`. It is not registered yet.
+    ///
+    /// # Errors
+    /// When it was lost on the way, for example because no descriptor is left.
+    fn take_over(&mut self, ticket: u64) -> io::Result<Self::Socket>;
 
     /// Requests events for writing, too.
     ///

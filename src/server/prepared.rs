@@ -12,7 +12,7 @@ use crate::base::seed::Seed;
 use crate::config::{Config, memory};
 use crate::control::desk::ApiThreads;
 use crate::control::{self, ControlRuntime, announce};
-use crate::net::{Inherited, MioNet, sys};
+use crate::net::{Inherited, MioNet, Transit, sys};
 use crate::node::{Certificates, Wiring, startup_error};
 use crate::shard::counters::Counters;
 use crate::shard::desk::{Desk, NoDesk};
@@ -183,9 +183,9 @@ fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>)> {
     let epoch = Instant::now();
     let mut nets = Vec::new();
     let mut mailboxes = Vec::new();
-    for _ in 0..shards {
+    for transit in Transit::between(shards)? {
         let (net, waker) = MioNet::new(epoch)?;
-        nets.push(net);
+        nets.push(net.with_transit(transit));
         mailboxes.push(Mailbox::new(Box::new(move || {
             // If the eventfd is full, the shard is awake.
             waker.wake().ok();

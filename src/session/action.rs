@@ -3,6 +3,7 @@
 use super::Deferred;
 use super::desk::PlainRequest;
 use super::polling::Poll;
+use super::probe::{ProbeStep, UpgradeAsk};
 use crate::base::slots::Key;
 use crate::hub::words::Ask;
 
@@ -45,6 +46,15 @@ pub enum Action {
     },
     /// Pass this request to a session without a socket; [`super::Session::answered`] takes the answer.
     Poll(Poll),
+    /// Make the connection a WebSocket that is to replace the polls of a session, in the session's shard.
+    Upgrade(Box<UpgradeAsk>),
+    /// Take the next step with the session whose polls this WebSocket is to replace.
+    Probe {
+        /// The session, in this shard.
+        session: Key,
+        /// The step.
+        step: ProbeStep,
+    },
     /// Forward this request for an answer from outside; [`super::Session::answered`] takes the answer.
     HandOver(Box<PlainRequest>),
     /// Schedule the answer to a wrong key, by [`super::Session::answered`].

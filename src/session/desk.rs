@@ -213,6 +213,11 @@ impl Away {
         Self { lines, is_poll: true, fetches_from, ..Self::handed(request, standing) }
     }
 
+    /// A request for a WebSocket that is to replace the polls of a session: a refusal ends the connection.
+    pub(super) fn upgrading(request: &Request<'_>) -> Self {
+        Self { is_poll: true, is_last: true, ..Self::handed(request, Standing::Trusted) }
+    }
+
     /// A request with a wrong key. If its body is incomplete it is the connection's last.
     pub(super) fn denied(
         request: &Request<'_>,
@@ -237,6 +242,11 @@ impl Away {
     /// Keeps input behind the request.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
         self.rest.extend_from_slice(bytes);
+    }
+
+    /// The input behind the request.
+    pub(super) fn into_rest(self) -> Vec<u8> {
+        self.rest
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::centrifuge::{Centrifuge, HeldHead, Opening};
 use super::desk::RouteTable;
 use super::polling::Poll;
+use super::probe::UpgradeAsk;
 use super::wire::{Framing, Transport, Wire};
 use super::{Action, Context, engine};
 use crate::hub::codes::CodeRule;
@@ -108,6 +109,8 @@ pub(super) enum Opened {
     Engine(engine::Handshake),
     /// A request for a session without a socket.
     Poll(Poll),
+    /// A request for a WebSocket that is to replace the polls of a session.
+    Upgrade(Box<UpgradeAsk>),
     /// The request is answered; another one may follow on the same connection.
     Answered,
 }

@@ -76,7 +76,7 @@ impl<S> Session<S> {
         match self {
             Self::Head(head) => phase_of(head.standing()),
             Self::Away(away) => phase_of(away.standing()),
-            Self::Raw(_) | Self::SocketIo(_) => Phase::Live,
+            Self::Raw(_) | Self::SocketIo(_) | Self::Probe(_) => Phase::Live,
             Self::Centrifuge(centrifuge) => centrifuge.phase(),
             Self::Ended => Phase::Over,
         }
@@ -91,7 +91,7 @@ impl<S> Session<S> {
             }
             Self::Centrifuge(_) | Self::Raw(_) => Pings::Answered,
             Self::SocketIo(_) => Pings::Own,
-            Self::Head(_) | Self::Away(_) | Self::Ended => Pings::Nobody,
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => Pings::Nobody,
         }
     }
 
@@ -101,14 +101,16 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.timer_at_ms().map(NonZeroU64::get),
             Self::SocketIo(session) => Some(session.deadline_ms()),
+            Self::Probe(probe) => probe.due_ms(),
             Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => None,
         }
     }
 
-    /// Sets or clears that deadline, where a handler sets it.
+    /// Sets or clears that deadline, where a handler or the shard sets it.
     pub fn set_deadline_ms(&mut self, at_ms: Option<u64>) {
         match self {
             Self::Raw(raw) => raw.set_timer_at_ms(at_ms.and_then(NonZeroU64::new)),
+            Self::Probe(probe) => probe.set_due_ms(at_ms),
             Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => {}
         }
     }
@@ -118,7 +120,7 @@ impl<S> Session<S> {
     pub fn is_trusted(&self) -> bool {
         match self {
             Self::Raw(_) | Self::SocketIo(_) => true,
-            Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => false,
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Centrifuge(_) | Self::Ended => false,
         }
     }
 
@@ -131,7 +133,12 @@ impl<S> Session<S> {
     pub fn transport(&self) -> Option<Transport> {
         match self {
             Self::Centrifuge(session) => Some(session.transport()),
-            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::SocketIo(_) | Self::Ended => None,
+            Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Raw(_)
+            | Self::SocketIo(_)
+            | Self::Ended => None,
         }
     }
 
@@ -141,7 +148,7 @@ impl<S> Session<S> {
             Self::Centrifuge(session) => Some(SessionKind::Centrifuge(session.transport())),
             Self::Raw(_) => Some(SessionKind::Raw),
             Self::SocketIo(_) => Some(SessionKind::SocketIo),
-            Self::Head(_) | Self::Away(_) | Self::Ended => None,
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => None,
         }
     }
 
@@ -149,7 +156,12 @@ impl<S> Session<S> {
     pub fn encoding_name(&self) -> &'static str {
         match self {
             Self::Centrifuge(session) => session.encoding().name(),
-            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::SocketIo(_) | Self::Ended => "",
+            Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Raw(_)
+            | Self::SocketIo(_)
+            | Self::Ended => "",
         }
     }
 
@@ -160,7 +172,7 @@ impl<S> Session<S> {
             Self::Centrifuge(session) => Some(Format::Centrifuge(session.form(takes_deltas, takes_numbers))),
             Self::Raw(raw) => Some(Format::Raw(raw::Form { deflate: raw.deflate() })),
             Self::SocketIo(session) => Some(Format::SocketIo(session.form())),
-            Self::Head(_) | Self::Away(_) | Self::Ended => None,
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => None,
         }
     }
 
@@ -170,7 +182,7 @@ impl<S> Session<S> {
             Self::Raw(raw) => raw.deflate(),
             Self::Centrifuge(centrifuge) => centrifuge.deflate(),
             Self::SocketIo(session) => session.deflate(),
-            Self::Head(_) | Self::Away(_) | Self::Ended => Deflate::Off,
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => Deflate::Off,
         }
     }
 
@@ -179,6 +191,7 @@ impl<S> Session<S> {
         match self {
             Self::Head(head) => head.held_bytes(),
             Self::Away(away) => away.held_bytes(),
+            Self::Probe(probe) => probe.held_bytes(),
             Self::Raw(raw) => raw.held_bytes(),
             Self::Centrifuge(centrifuge) => centrifuge.held_bytes(),
             Self::SocketIo(session) => session.held_bytes(),
@@ -193,6 +206,7 @@ impl<S> Session<S> {
             Self::Raw(raw) => raw.decoder.partial_since_ms(),
             Self::Centrifuge(centrifuge) => centrifuge.decoder.partial_since_ms(),
             Self::SocketIo(session) => session.decoder.partial_since_ms(),
+            Self::Probe(probe) => probe.decoder.partial_since_ms(),
             Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
     }
@@ -203,6 +217,7 @@ impl<S> Session<S> {
             Self::Raw(raw) => raw.decoder.restart(now_ms),
             Self::Centrifuge(centrifuge) => centrifuge.decoder.restart(now_ms),
             Self::SocketIo(session) => session.decoder.restart(now_ms),
+            Self::Probe(probe) => probe.decoder.restart(now_ms),
             Self::Head(_) | Self::Away(_) | Self::Ended => {}
         }
     }
@@ -216,7 +231,12 @@ impl<S> Session<S> {
     pub fn waits_for(&self) -> Option<Wait> {
         match self {
             Self::Away(away) => Some(away.wait()),
-            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => None,
+            Self::Probe(_)
+            | Self::Head(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::SocketIo(_)
+            | Self::Ended => None,
         }
     }
 
@@ -227,7 +247,12 @@ impl<S> Session<S> {
                 away.end();
                 true
             }
-            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => false,
+            Self::Probe(_)
+            | Self::Head(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::SocketIo(_)
+            | Self::Ended => false,
         }
     }
 
@@ -235,7 +260,12 @@ impl<S> Session<S> {
     pub fn cors(&self) -> &str {
         match self {
             Self::Head(head) => Head::cors(head),
-            Self::Raw(_) | Self::Away(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => "",
+            Self::Raw(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Centrifuge(_)
+            | Self::SocketIo(_)
+            | Self::Ended => "",
         }
     }
 
@@ -248,7 +278,12 @@ impl<S> Session<S> {
     pub fn refused(&mut self) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.connect_refused(),
-            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::SocketIo(_) | Self::Ended => {}
+            Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Raw(_)
+            | Self::SocketIo(_)
+            | Self::Ended => {}
         }
     }
 
@@ -263,7 +298,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => handler.closed(raw.into_state(), client, reason),
             Self::SocketIo(session) => session.closed(handler, client, reason, (settings, actions)),
-            Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => {}
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Centrifuge(_) | Self::Ended => {}
         }
     }
 }

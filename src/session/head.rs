@@ -409,6 +409,10 @@ fn answer<H: Handler>(
                 cx.actions.push(Action::Poll(poll));
                 Opening::new(Session::Away(Box::new(away)))
             }
+            Opened::Upgrade(ask) => {
+                cx.actions.push(Action::Upgrade(ask));
+                Opening::new(Session::Away(Box::new(Away::upgrading(request))))
+            }
             Opened::Answered => {
                 cx.counts.requests += 1;
                 Opening::new(Session::Head(Head::kept()))

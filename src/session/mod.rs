@@ -8,7 +8,7 @@
 //! * `centrifuge`: its commands become asks (`commands`); `replies` and `pushes` write the results with the protocol's
 //!   numbers. `raw`: endpoints of a [`Handler`]. `socketio`, over `engine`: sockets of a Socket.IO application. `desk`:
 //!   requests that are answered outside the shards.
-//! * `polling`: requests of HTTP long-polling, for sessions without a socket.
+//! * `polling`: requests of HTTP long-polling, for sessions without a socket; `probe`: a WebSocket that is to replace them.
 //! * `context` is the input and output of each call, `action` the list of everything that a client can cause.
 //! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of
 //!   deliveries.
@@ -32,6 +32,7 @@ pub(crate) mod head;
 pub(crate) mod labels;
 mod polling;
 mod pongs;
+mod probe;
 pub mod raw;
 mod secret;
 pub(crate) mod socketio;
@@ -53,8 +54,9 @@ pub use facets::Phase;
 pub(crate) use facets::Pings;
 pub(crate) use format::{Format, encode};
 pub(crate) use polling::Poll;
-pub(crate) use polling::{PollAsk, PollOpening, PollRefusal, ended, fetched, posted};
+pub(crate) use polling::{PollAsk, PollOpening, PollRefusal, ended, fetched, posted, relieved};
 use pongs::Pongs;
+pub(crate) use probe::{ProbeStep, UpgradeAsk};
 pub use raw::{Handler, Message, NoHandler, Peer};
 pub use secret::Secret;
 pub use socketio::SocketIoOptions;
@@ -81,6 +83,8 @@ pub enum Session<S> {
     Raw(raw::Raw<S>),
     /// A request is being answered outside the shards.
     Away(Box<desk::Away>),
+    /// A WebSocket that is to replace the polls of a session.
+    Probe(Box<probe::Probe>),
     /// The Centrifuge protocol in JSON.
     Centrifuge(centrifuge::Centrifuge),
     /// Socket.IO.
@@ -154,6 +158,7 @@ impl<S> Session<S> {
                 away.keep(input);
                 Ok(())
             }
+            Self::Probe(probe) => probe.receive(input, &mut pongs, cx),
             Self::Head(_) | Self::Ended => Ok(()),
         };
         pongs.finish(cx);
@@ -168,6 +173,7 @@ impl<S> Session<S> {
             Self::Raw(raw) => Some(&mut raw.decoder),
             Self::Centrifuge(centrifuge) => Some(&mut centrifuge.decoder),
             Self::SocketIo(session) => Some(&mut session.decoder),
+            Self::Probe(probe) => Some(&mut probe.decoder),
             Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
     }
@@ -177,7 +183,7 @@ impl<S> Session<S> {
         match self {
             Self::Head(head) => head.inherit(standing),
             Self::Away(away) => away.inherit(standing),
-            Self::Raw(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => {}
+            Self::Probe(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => {}
         }
     }
 
@@ -222,6 +228,7 @@ impl<S> Session<S> {
             | Self::Raw(_)
             | Self::Head(_)
             | Self::Away(_)
+            | Self::Probe(_)
             | Self::Ended => Ok(()),
         }
     }
@@ -238,6 +245,10 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.timer(handler, cx),
             Self::SocketIo(session) => session.timer(handler, cx),
+            Self::Probe(probe) => {
+                probe.timer(cx);
+                Ok(())
+            }
             Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => Ok(()),
         }
     }
@@ -258,7 +269,7 @@ impl<S> Session<S> {
             Self::Centrifuge(centrifuge) => centrifuge.reply(id, reply, cx),
             Self::Raw(raw) => return raw.reply(reply, handler, cx),
             Self::SocketIo(session) => return session.reply(reply, handler, cx),
-            Self::Head(_) | Self::Away(_) | Self::Ended => {}
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => {}
         }
         Ok(())
     }
@@ -267,7 +278,12 @@ impl<S> Session<S> {
     pub fn deny(&mut self, id: u32, denied: &Denied, cx: &mut Context<'_>) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.deny(id, denied, cx),
-            Self::Raw(_) | Self::SocketIo(_) | Self::Head(_) | Self::Away(_) | Self::Ended => {}
+            Self::Raw(_)
+            | Self::SocketIo(_)
+            | Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => {}
         }
     }
 
@@ -282,7 +298,12 @@ impl<S> Session<S> {
     ) -> bool {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.call_late(id, method, data, handler, cx),
-            Self::Raw(_) | Self::SocketIo(_) | Self::Head(_) | Self::Away(_) | Self::Ended => true,
+            Self::Raw(_)
+            | Self::SocketIo(_)
+            | Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => true,
         }
     }
 
@@ -302,7 +323,12 @@ impl<S> Session<S> {
                 let Deferred::Centrifuge(command) = deferred;
                 centrifuge.resume(id, command, handler, cx)
             }
-            Self::Raw(_) | Self::SocketIo(_) | Self::Head(_) | Self::Away(_) | Self::Ended => Ok(()),
+            Self::Raw(_)
+            | Self::SocketIo(_)
+            | Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => Ok(()),
         }
     }
 
@@ -310,7 +336,12 @@ impl<S> Session<S> {
     pub fn tell(&mut self, news: &News<'_>, cx: &mut Context<'_>) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.tell(news, cx),
-            Self::Raw(_) | Self::SocketIo(_) | Self::Head(_) | Self::Away(_) | Self::Ended => {}
+            Self::Raw(_)
+            | Self::SocketIo(_)
+            | Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => {}
         }
     }
 
@@ -326,7 +357,12 @@ impl<S> Session<S> {
     pub fn telling(&self, takes_deltas: bool) -> Option<Telling> {
         match self {
             Self::Centrifuge(centrifuge) => Some(Telling::Centrifuge(centrifuge.telling(takes_deltas))),
-            Self::Head(_) | Self::Raw(_) | Self::SocketIo(_) | Self::Away(_) | Self::Ended => None,
+            Self::Head(_)
+            | Self::Raw(_)
+            | Self::SocketIo(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => None,
         }
     }
 
@@ -334,7 +370,12 @@ impl<S> Session<S> {
     pub fn code_of<'a>(&self, denied: &'a Denied) -> Option<(u32, &'a str)> {
         match self {
             Self::Centrifuge(_) => Some(centrifuge::code_of(denied)),
-            Self::Head(_) | Self::Raw(_) | Self::SocketIo(_) | Self::Away(_) | Self::Ended => None,
+            Self::Head(_)
+            | Self::Raw(_)
+            | Self::SocketIo(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => None,
         }
     }
 
@@ -343,7 +384,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(_) => ws::frame::put_ping(out),
             Self::Centrifuge(centrifuge) => centrifuge.ping(out),
-            Self::Head(_) | Self::Away(_) | Self::SocketIo(_) | Self::Ended => return false,
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::SocketIo(_) | Self::Ended => return false,
         }
         true
     }
@@ -367,10 +408,10 @@ impl<S> Session<S> {
         };
         match (self, registered) {
             (Self::SocketIo(session), _) if session.is_polled() => session.end_poll(reason, out),
-            (Self::Raw(_) | Self::SocketIo(_), Some((code, text))) => {
+            (Self::Raw(_) | Self::SocketIo(_) | Self::Probe(_), Some((code, text))) => {
                 ws::put_close(out, Some(code), &format!("{text}; retry after {retry_ms} ms"));
             }
-            (Self::Raw(_) | Self::SocketIo(_), None) => ws::put_close(out, code, text),
+            (Self::Raw(_) | Self::SocketIo(_) | Self::Probe(_), None) => ws::put_close(out, code, text),
             (Self::Centrifuge(centrifuge), _) => {
                 centrifuge.goodbye(code, text, registered.map(|_| retry_ms), out);
             }

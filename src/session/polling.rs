@@ -3,7 +3,9 @@
 //! The connection of a request waits as for an answer from outside ([`super::desk::Away`]); the session's shard gives
 //! the answer. Nothing here knows the protocol of the session.
 
+use super::desk::Away;
 use super::engine;
+use super::probe::{Probe, UpgradeAsk};
 use super::{CloseReason, Context, Handler, PlainResponse, Session, socketio};
 use crate::base::slots::Key;
 use crate::proto::engine::EngineRefusal;
@@ -69,6 +71,11 @@ pub(crate) fn fetched(output: Vec<u8>) -> PlainResponse {
     PlainResponse { head: head.into(), body: engine::polled_body(output) }
 }
 
+/// The answer to a [`PollAsk::Fetch`] without output, which lets the client move to a WebSocket.
+pub(crate) fn relieved() -> PlainResponse {
+    fetched(engine::noop_of_poll())
+}
+
 /// The answer to a [`PollAsk::Fetch`] whose session ends.
 pub(crate) fn ended() -> PlainResponse {
     fetched(engine::end_of_poll())
@@ -95,7 +102,12 @@ impl<S> Session<S> {
     pub fn fetches_from(&self) -> Option<(u16, Key)> {
         match self {
             Self::Away(away) => away.fetches_from(),
-            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => None,
+            Self::Head(_)
+            | Self::Probe(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::SocketIo(_)
+            | Self::Ended => None,
         }
     }
 
@@ -112,7 +124,61 @@ impl<S> Session<S> {
     ) -> Result<(), CloseReason> {
         match self {
             Self::SocketIo(session) => session.post(body, is_binary, handler, cx),
-            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => Ok(()),
+            Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::Ended => Ok(()),
+        }
+    }
+
+    /// The session of a request that waits, without the rest of its connection.
+    pub(crate) fn take_away(&mut self) -> Option<Box<Away>> {
+        match std::mem::replace(self, Self::Ended) {
+            Self::Away(away) => Some(away),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// Makes the connection of a request a WebSocket that is to replace the polls of a session. Returns the input behind
+    /// the request.
+    pub(crate) fn begin_probe(&mut self, ask: &UpgradeAsk) -> Vec<u8> {
+        let rest = self.take_away().map(|away| away.into_rest()).unwrap_or_default();
+        *self = Self::Probe(Box::new(Probe::new(ask)));
+        rest
+    }
+
+    /// The session whose polls this WebSocket is to replace.
+    pub(crate) fn probes(&self) -> Option<Key> {
+        match self {
+            Self::Probe(probe) => Some(probe.session()),
+            Self::Head(_)
+            | Self::Away(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::SocketIo(_)
+            | Self::Ended => None,
+        }
+    }
+
+    /// Whether the client uses this WebSocket in place of polls from now on.
+    pub(crate) fn is_probe_done(&self) -> bool {
+        matches!(self, Self::Probe(probe) if probe.is_done())
+    }
+
+    /// Makes packets leave by the WebSocket of a probe; those that wait for a poll come first, in `cx.out`. Returns the
+    /// input of the WebSocket for this session.
+    pub(crate) fn upgrade_by(&mut self, probe: Self, polled: &[u8], cx: &mut Context<'_>) -> Vec<u8> {
+        match (self, probe) {
+            (Self::SocketIo(session), Self::Probe(mut probe)) => {
+                session.upgrade(probe.way(), polled, cx);
+                probe.take_rest()
+            }
+            _ => Vec::new(),
         }
     }
 }

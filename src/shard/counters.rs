@@ -100,6 +100,16 @@ counters! {
     half_open,
     /// Gauge: connections whose requests are answered outside the shards and carried a valid key.
     forwarding,
+    /// Gauge: WebSockets that are to replace the polls of a session.
+    probes,
+    /// Sessions that have moved from polls to a WebSocket.
+    upgrades,
+    /// WebSockets that did not come to replace polls: broken, too late, or their session has ended.
+    upgrades_failed,
+    /// Requests for such a WebSocket that were refused: no session, a second one, or no room for it.
+    upgrades_refused,
+    /// Connections handed over to the shard of their session.
+    sockets_moved,
     /// Requests forwarded for an answer from outside the shards.
     forwarded_requests,
     /// Gauge: forwarded requests without an answer yet.

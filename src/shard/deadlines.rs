@@ -77,6 +77,7 @@ impl<W: World> Shard<W> {
             Stage::Buried => {}
             Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.carry().grave(key),
             Stage::Open if conn.has_left => self.channels().close(key, CloseReason::Hangup),
+            Stage::Open if conn.session.probes().is_some() => self.expire_probe(key),
             // The connection is idle: an answer could be taken for that of the next request.
             Stage::Open if conn.session.is_idle() => self.channels().close(key, CloseReason::Answered),
             Stage::Open if conn.session.waits_for().is_some() => self.expire_wait(key),

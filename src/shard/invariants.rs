@@ -16,6 +16,7 @@ struct Gauges {
     connections: u64,
     half_open: u64,
     forwarding: u64,
+    probes: u64,
     sessions: u64,
     sessions_by_kind: BTreeMap<&'static str, u64>,
     /// By kind of session, and by the index of the program's name.
@@ -56,6 +57,13 @@ impl<W: World> Shard<W> {
         assert!(carry.post.has_told_all(), "what is done is told in its turn");
         let is_polled = |key: &Key| carry.conns.entry(*key).is_some_and(|conn| conn.socket.is_none());
         assert!(carry.parked.keys().all(is_polled), "a poll is parked at a session without a socket");
+        let is_of = |session: &Key, probe: Key| {
+            carry.conns.entry(probe).is_some_and(|conn| conn.session.probes() == Some(*session))
+        };
+        assert!(
+            carry.probes.iter().all(|(session, probing)| is_polled(session) && is_of(session, probing.conn)),
+            "a probe is an open connection, and is for a session without a socket"
+        );
         let mut interest = 0;
         for (key, conn) in carry.conns.iter() {
             self.check_stage(key, conn);
@@ -99,6 +107,7 @@ impl<W: World> Shard<W> {
         let place = match (conn.stage, conn.session.phase()) {
             (Stage::Open, Phase::Opening) => CountedAs::HalfOpen,
             (Stage::Open, Phase::Asking) => CountedAs::Asking,
+            (Stage::Open, _) if conn.session.probes().is_some() => CountedAs::Probe,
             (Stage::Open, _) => conn.session.kind().map_or(CountedAs::Nothing, CountedAs::Session),
             _ => CountedAs::Nothing,
         };
@@ -140,6 +149,7 @@ impl<W: World> Shard<W> {
             connections: c.connections.value(),
             half_open: c.half_open.value(),
             forwarding: c.forwarding.value(),
+            probes: c.probes.value(),
             sessions: c.sessions.value(),
             sessions_by_kind: kinds()
                 .map(|kind| (kind.name(), c.sessions_by_kind[kind.number()].value()))
@@ -185,6 +195,7 @@ impl<W: World> Shard<W> {
             all.connections += 1;
             all.half_open += u64::from(conn.counted_as == CountedAs::HalfOpen);
             all.forwarding += u64::from(conn.counted_as == CountedAs::Asking);
+            all.probes += u64::from(conn.counted_as == CountedAs::Probe);
             if let CountedAs::Session(kind) = conn.counted_as {
                 all.sessions += 1;
                 let name = kind.name();

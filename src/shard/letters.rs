@@ -70,6 +70,9 @@ impl<W: World> Shard<W> {
             Letter::Emulated { conn, data } => self.clients().emulated(conn, &data),
             Letter::Served { receipt, response } => self.served(receipt, response.as_deref()),
             Letter::Poll { receipt, session, ask } => self.poll(receipt, session, ask),
+            Letter::Upgrade { conn, ask } => self.upgrade(conn, ask),
+            Letter::Moved(moved) => self.moved(*moved),
+            Letter::Settle { probe } => self.settle(probe),
             Letter::Look { what: Look::Channels { pattern }, asker } => {
                 let channels = self.channels().home.channels(&pattern);
                 self.channels().reply(Waiter::Asker(asker), home::Answer::Channels(channels));

@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 use crate::base::heap;
 use crate::hub::home;
 
-pub use letter::{Asker, Cause, Letter, Look, OutsideReply, ReplyTo, Ticket};
+pub use letter::{Asker, Cause, Letter, Look, Moved, OutsideReply, ReplyTo, Ticket};
 pub use order::{Deed, Done, Order, Target};
 use outcomes::Outcomes;
 

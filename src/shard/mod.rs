@@ -5,7 +5,7 @@
 //! communicate by letters. A shard runs over any [`Net`], so tests run it in a simulated world.
 //!
 //! * The turn: `reading` (from readable to done), `deadlines`, `letters` (reading them), `answering` (answers to
-//!   forwarded requests), `polling` (sessions without a socket).
+//!   forwarded requests), `polling` (sessions without a socket), `upgrading` (they get one).
 //! * Letters: `mailbox` has the queues, `mailbox/letter` and `mailbox/order` the contents.
 //! * Ports: `outside` (tokens, hooks) and `desk` (forwarded requests) are traits that other threads serve.
 //! * Metrics: `counters`, the list of all counts of a shard.
@@ -31,6 +31,7 @@ pub mod outside;
 mod polling;
 mod reading;
 mod renew;
+mod upgrading;
 
 pub use crate::session::Secret;
 pub use carry::ledger;

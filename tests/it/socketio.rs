@@ -1,10 +1,12 @@
 //! Socket.IO over loopback: the example for test suites as a server in this process, and the built server without an
 //! application.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use throng::parts::shard::counters::Counters;
 use throng::socketio::SocketIo;
 use throng::{Config, Outcome, Server as Embedded, SocketIoOptions};
 
@@ -16,12 +18,14 @@ use crate::support::{Frame, Peer, Server};
 mod conformance;
 
 mod polling;
+mod upgrade;
 
 const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 
 /// A server with the example's application.
 struct Running {
     address: std::net::SocketAddr,
+    counters: Vec<Arc<Counters>>,
     drain: Box<dyn Fn() + Send>,
     thread: thread::JoinHandle<Outcome>,
 }
@@ -46,7 +50,8 @@ impl Running {
         change(&mut config);
         let server = Embedded::start(&config, |_shard| SocketIo(conformance::Echo)).unwrap();
         let (address, drain) = (server.addresses()[0], Box::new(server.drainer()));
-        Self { address, drain, thread: thread::spawn(|| server.wait().unwrap()) }
+        let counters = server.counters().to_vec();
+        Self { address, counters, drain, thread: thread::spawn(|| server.wait().unwrap()) }
     }
 
     /// A client that is connected to the main namespace.

@@ -103,7 +103,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "net",
         modules: &["net"],
         may_import: &[],
-        crates: &["mio", "socket2", "libc", "sd_notify"],
+        crates: &["mio", "rustix", "socket2", "libc", "sd_notify"],
         never_std: &[],
         never_words: &[],
     },

@@ -306,6 +306,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("socketio.transports", "Transports that Socket.IO clients may use: polling, websocket", |s| {
         Slot::Texts(&mut s.socketio.transports)
     }),
+    key(
+        "socketio.upgrade_timeout",
+        "Time that a Socket.IO client has to move from polling to WebSocket",
+        |s| Slot::Duration(&mut s.socketio.upgrade_timeout_ms, 1..=HOUR_MS),
+    ),
     key("socketio.ping_interval", "Time between two pings to a Socket.IO client", |s| {
         Slot::Duration(&mut s.socketio.ping_interval_ms, 1..=HOUR_MS)
     }),

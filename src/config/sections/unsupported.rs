@@ -183,7 +183,6 @@ const NO_POLLING: &str = "HTTP long-polling is not served yet, and this counts o
 /// Keys of throng's own sections that a later version serves.
 static NOT_YET: &[Unsupported] = &[
     no("socketio.cookie", NO_POLLING),
-    no("socketio.upgrade_timeout", NO_POLLING),
     no("socketio.allow_eio3", "clients of Socket.IO 2 are not served yet: use version 3 or later"),
     no("socketio.homes", "every namespace has one home"),
     no("socketio.recovery_ttl", "connection state recovery is not served yet"),

@@ -116,6 +116,25 @@ static FAMILIES: &[Family] = &[
         "wrong_keys_slowed",
         "Of these, the ones answered with a delay because their address sent too many.",
     ),
+    gauge_per_shard(
+        "throng_upgrading",
+        "probes",
+        "WebSockets that are to replace HTTP long-polling of a Socket.IO session.",
+    ),
+    Family {
+        name: "throng_upgrades_total",
+        kind: Kind::Counter,
+        help: "Requests for such a WebSocket, by their result.",
+        source: Source::By(
+            "result",
+            &[("done", "upgrades"), ("failed", "upgrades_failed"), ("refused", "upgrades_refused")],
+        ),
+    },
+    total(
+        "throng_sockets_moved_total",
+        "sockets_moved",
+        "Of these requests, the ones whose connection was moved to another shard.",
+    ),
     total(
         "throng_newcomer_waits_total",
         "newcomer_waits",

@@ -4,14 +4,16 @@
 //! * `outlet`: how packets leave. Nothing else knows whether a session is a WebSocket or is polled.
 //!
 //! Invariant: the server pings every `ping_interval`, whatever else it sends: clients close when no ping has come for an
-//! interval and a timeout. Left out: the content of messages ([`super::socketio`]); upgrade from polling to WebSocket.
+//! interval and a timeout. Left out: the content of messages ([`super::socketio`]); a WebSocket before the upgrade
+//! ([`super::probe`]).
 
 mod open;
 mod outlet;
 
 pub(in crate::session) use open::{Handshake, PollQuery, open};
-pub(in crate::session) use outlet::{Outlet, Target, end_of_poll, polled_body};
+pub(in crate::session) use outlet::{Outlet, Target, end_of_poll, noop_of_poll, polled_body};
 
+use super::probe::Way;
 use super::socketio::SocketIoOptions;
 use super::{CloseReason, Context};
 use crate::proto::engine::{Content, EnginePacket, PacketKind};
@@ -44,6 +46,23 @@ impl Engine {
         self.outlet
     }
 
+    /// Makes packets leave by WebSocket; those that wait for a poll come first.
+    pub(in crate::session) fn upgrade(&mut self, way: Way, polled: &[u8], cx: &mut Context<'_>) {
+        let Way { base64, deflate } = way;
+        self.outlet = Outlet { base64, deflate, is_polled: false, ..self.outlet };
+        self.outlet.put_polled(polled, &mut Target { out: cx.out, press: cx.press });
+        if self.awaits_pong {
+            // The client may have had the ping by a poll, and no way to answer since. The upgrade shows that it lives.
+            self.hear(cx);
+        }
+    }
+
+    /// Handles a sign of life of the client. The deadline in the wheel is earlier, and is set again then.
+    fn hear(&mut self, cx: &Context<'_>) {
+        self.awaits_pong = false;
+        self.due_ms = deadline(cx.now_ms, cx.settings.socketio.ping_interval_ms);
+    }
+
     /// The time of the next call of [`Engine::timer`].
     pub(in crate::session) fn due_ms(&self) -> u64 {
         self.due_ms
@@ -59,9 +78,8 @@ impl Engine {
         cx: &mut Context<'_>,
     ) -> Result<Option<Content<'p>>, CloseReason> {
         if self.awaits_pong {
-            // Any packet shows that the client lives. The deadline in the wheel is earlier, and is set again then.
-            self.awaits_pong = false;
-            self.due_ms = deadline(cx.now_ms, cx.settings.socketio.ping_interval_ms);
+            // Any packet shows that the client lives.
+            self.hear(cx);
         }
         match packet.kind {
             PacketKind::Message => Ok(Some(packet.content)),
@@ -71,7 +89,7 @@ impl Engine {
             }
             PacketKind::Close => Err(CloseReason::Peer(1005)),
             PacketKind::Ping => Err(CloseReason::Malformed("in Engine.IO 4 only the server pings")),
-            // A client that opened by WebSocket has nothing to upgrade, and the server takes no other notice of these.
+            // Clients post a noop while they upgrade; an upgrade has its own WebSocket. Neither has an effect here.
             PacketKind::Open | PacketKind::Upgrade | PacketKind::Noop => Ok(None),
         }
     }

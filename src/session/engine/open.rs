@@ -12,6 +12,7 @@ use crate::proto::ws::{Deflate, Kind, frame};
 use crate::session::Context;
 use crate::session::endpoint::Opened;
 use crate::session::polling::{Poll, PollAsk, PollOpening};
+use crate::session::probe::{UpgradeAsk, Way};
 
 /// Parameters of the query that belong to Engine.IO; the others are the application's.
 const OWN_PARAMETERS: [&str; 6] = ["EIO", "transport", "sid", "t", "b64", "j"];
@@ -52,6 +53,8 @@ enum Wish {
     Fetch((u16, Key)),
     /// To deliver packets.
     Post((u16, Key)),
+    /// To replace the polls of a session by a WebSocket.
+    Upgrade((u16, Key)),
 }
 
 /// Answers a request, or opens a session.
@@ -84,6 +87,13 @@ pub(in crate::session) fn open(
             });
             poll(Some(place), PollAsk::Post { body: body.to_vec(), is_binary })
         }
+        Ok(Wish::Upgrade(place)) => {
+            let upgrade = Upgrade::parse(request, &[], cx.press.is_on())?;
+            let mut accepting = Vec::new();
+            upgrade.write(&mut accepting);
+            let way = Way { base64: query.base64, deflate: upgrade.deflate() };
+            Ok(Opened::Upgrade(Box::new(UpgradeAsk { place, accepting, way })))
+        }
         Err(refusal) if is_upgrade => Err(Refusal::new(Status::BadRequest, refusal.message())),
         Err(refusal) => {
             put_refusal(refusal, request, cors, cx.out);
@@ -114,9 +124,10 @@ fn open_websocket(
 /// Appends the packet that opens a session.
 fn put_open(outlet: Outlet, cx: &mut Context<'_>) {
     let options = &cx.settings.socketio;
+    let may_upgrade = outlet.is_polled && options.transports.iter().any(|served| served == "websocket");
     let open = Open {
         sid: &cx.settings.secret.session(cx.client.shard, Key::from_token(cx.client.token)),
-        may_upgrade: false,
+        may_upgrade,
         ping_interval_ms: options.ping_interval_ms,
         ping_timeout_ms: options.ping_timeout_ms,
         payload_bytes_max: options.payload_bytes_max,
@@ -148,10 +159,10 @@ fn check(
     }
     if let Some(sid) = &query.sid {
         let place = place(sid).ok_or(EngineRefusal::UnknownSession)?;
-        return match (is_websocket || is_upgrade, method) {
-            (false, "GET") => Ok(Wish::Fetch(place)),
-            (false, "POST") => Ok(Wish::Post(place)),
-            // A session keeps its transport.
+        return match (is_websocket, is_upgrade, method) {
+            (false, false, "GET") => Ok(Wish::Fetch(place)),
+            (false, false, "POST") => Ok(Wish::Post(place)),
+            (true, true, "GET") => Ok(Wish::Upgrade(place)),
             _ => Err(EngineRefusal::BadRequest),
         };
     }
@@ -214,7 +225,12 @@ mod tests {
             ("EIO=4&transport=polling", "POST", false, Some((2, "Bad handshake method"))),
             ("EIO=3&transport=websocket", "GET", false, bad),
             ("EIO=4&transport=polling", "GET", true, bad),
-            ("EIO=4&transport=websocket&sid=x", "GET", true, bad),
+            ("EIO=4&transport=websocket&sid=x", "GET", true, None),
+            ("transport=websocket&sid=x", "GET", true, None),
+            ("EIO=4&transport=websocket&sid=x", "POST", true, bad),
+            ("EIO=4&transport=websocket&sid=x", "GET", false, bad),
+            ("EIO=4&transport=polling&sid=x", "GET", true, bad),
+            ("EIO=4&transport=websocket&sid=z", "GET", true, Some((1, "Session ID unknown"))),
             ("EIO=4&transport=polling&sid=x", "PUT", false, bad),
             ("EIO=3&transport=websocket", "GET", true, Some((5, "Unsupported protocol version"))),
             ("transport=websocket", "GET", true, Some((5, "Unsupported protocol version"))),

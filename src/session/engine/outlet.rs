@@ -1,7 +1,7 @@
 //! How packets leave a session: as WebSocket messages, or, by HTTP long-polling, as text with a separator behind each
 //! packet. The last separator is left out when a poll takes what waits.
 
-use crate::proto::engine::{self, EngineProtocol, PacketKind};
+use crate::proto::engine::{self, Content, EngineProtocol, PacketKind, read_text};
 use crate::proto::ws::{Deflate, Kind, Press, frame};
 use crate::session::Context;
 
@@ -19,6 +19,11 @@ pub(in crate::session) fn polled_body(mut output: Vec<u8>) -> Vec<u8> {
 /// The packet that ends a session.
 pub(in crate::session) fn end_of_poll() -> Vec<u8> {
     vec![PacketKind::Close.digit()]
+}
+
+/// The packet that ends a poll without output.
+pub(in crate::session) fn noop_of_poll() -> Vec<u8> {
+    vec![PacketKind::Noop.digit()]
 }
 
 /// How packets leave a session: all that determines their bytes.
@@ -122,5 +127,60 @@ impl Outlet {
             false if self.deflate.is_on() => press.wrap(out, start, kind, self.deflate),
             false => frame::wrap(out, start, kind),
         }
+    }
+
+    /// Appends packets, to a WebSocket, that were written for a poll.
+    pub(in crate::session) fn put_polled(self, polled: &[u8], target: &mut Target<'_>) {
+        for packet in polled.split(|byte| *byte == SEPARATOR).filter(|packet| !packet.is_empty()) {
+            let text = std::str::from_utf8(packet).unwrap_or_default();
+            let mut data = Vec::new();
+            match read_text(EngineProtocol::V4, text).map(|packet| packet.content) {
+                Ok(Content::Base64(base64)) if base64.append_to(&mut data).is_ok() => {
+                    self.put_binary(&data, target);
+                }
+                _ => {
+                    let start = target.out.len();
+                    target.out.extend_from_slice(packet);
+                    target.press.wrap(target.out, start, Kind::Text, self.deflate);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_poll_leaves_by_websocket_packet_by_packet() {
+        let polled = Outlet { base64: true, is_msgpack: false, deflate: Deflate::Off, is_polled: true };
+        let (mut waiting, mut press) = (Vec::new(), Press::new(None));
+        let mut target = Target { out: &mut waiting, press: &mut press };
+        let text = |target: &mut Target<'_>, text: &str| {
+            let written: Result<(), ()> = polled.put_text(0, target, |out| {
+                out.extend_from_slice(text.as_bytes());
+                Ok(())
+            });
+            written.unwrap();
+        };
+        text(&mut target, "2[\"a\"]");
+        polled.put_binary(&[1, 2, 3], &mut target);
+        polled.put_binary(&[], &mut target);
+        polled.put_control(PacketKind::Ping, target.out);
+        text(&mut target, "2[\"é\"]");
+        let by_websocket = |base64| {
+            let mut out = Vec::new();
+            let outlet = Outlet { base64, is_polled: false, ..polled };
+            outlet.put_polled(&waiting, &mut Target { out: &mut out, press: &mut Press::new(None) });
+            out
+        };
+        let (first, ping) = (b"\x81\x0742[\"a\"]", b"\x81\x012");
+        let last = [b"\x81\x08", "42[\"é\"]".as_bytes()].concat();
+        assert_eq!(
+            by_websocket(false),
+            [&first[..], b"\x82\x03\x01\x02\x03", b"\x82\x00", ping, &last].concat()
+        );
+        assert_eq!(by_websocket(true), [&first[..], b"\x81\x05bAQID", b"\x81\x01b", ping, &last].concat());
     }
 }

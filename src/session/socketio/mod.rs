@@ -32,6 +32,7 @@ pub use socket::{EmitError, Socket};
 
 use super::engine::Handshake;
 use super::pongs::Pongs;
+use super::probe::Way;
 use super::{Action, ClientId, CloseReason, Context, Handler, Settings};
 use crate::hub::words::Reply;
 use crate::proto::engine::{
@@ -65,6 +66,11 @@ impl<S> Session<S> {
     /// Whether polls fetch the output.
     pub(super) fn is_polled(&self) -> bool {
         self.sockets.engine.outlet().is_polled
+    }
+
+    /// Makes packets leave by WebSocket; those that wait for a poll come first.
+    pub(super) fn upgrade(&mut self, way: Way, polled: &[u8], cx: &mut Context<'_>) {
+        self.sockets.engine.upgrade(way, polled, cx);
     }
 
     /// Appends the packet that ends a polled session for this reason.

@@ -22,9 +22,11 @@ pub struct SocketIoOptions {
     /// Maximum of namespaces to which one connection is connected at a time; a further CONNECT is refused. Default 64,
     /// at most 255.
     pub namespaces_max: usize,
-    /// The transports that are served: `polling`, `websocket`. Default both. A client keeps the transport with which it
-    /// begins.
+    /// The transports that are served: `polling`, `websocket`. Default both.
     pub transports: Vec<String>,
+    /// Time from the request for a WebSocket that is to replace polls until the client uses it alone, in milliseconds; then
+    /// it is closed, and polling goes on. Default 10,000.
+    pub upgrade_timeout_ms: u64,
 }
 
 impl Default for SocketIoOptions {
@@ -39,6 +41,7 @@ impl Default for SocketIoOptions {
             is_msgpack: false,
             namespaces_max: 64,
             transports: vec!["polling".to_owned(), "websocket".to_owned()],
+            upgrade_timeout_ms: 10_000,
         }
     }
 }

@@ -52,6 +52,7 @@ impl<W: World> Carry<W> {
             return;
         }
         self.tell_session_of_end(key);
+        self.part_probe(key);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         // A client that has left receives the answer to its own close.
         let goodbye = conn.goodbye(&reason);
@@ -165,6 +166,7 @@ impl<W: World> Carry<W> {
             CountedAs::Nothing => [None, None],
             CountedAs::HalfOpen => [Some(&c.half_open), None],
             CountedAs::Asking => [Some(&c.forwarding), None],
+            CountedAs::Probe => [Some(&c.probes), None],
             CountedAs::Session(kind) => [Some(&c.sessions), Some(sessions_of(c, kind))],
         };
         let counted_as = std::mem::replace(&mut conn.counted_as, now);

@@ -98,6 +98,8 @@ pub(in crate::shard) enum CountedAs {
     HalfOpen,
     /// Connections whose requests are answered outside the shard.
     Asking,
+    /// WebSockets that are to replace the polls of a session.
+    Probe,
     /// Connections past their handshake, also counted by kind.
     Session(SessionKind),
 }

@@ -4,7 +4,8 @@
 //! * A connection: `conn`, `client` (user, permissions), `pending` and `queued` (its commands), `layers` (TLS, proxy),
 //!   `access`.
 //! * Input: `receive`, `unread` (input left in sockets), `tls` (records), `speak` (calls of sessions), `notes` (their log).
-//! * Output: `flush` (outboxes, backpressure), `polls` (output that clients fetch). Requests for other threads: `desk`.
+//! * Output: `flush` (outboxes, backpressure), `polls` (output that clients fetch), `probes` (WebSockets that replace
+//!   polls). Requests for other threads: `desk`.
 //! * Endings: `time` (deadlines, heartbeats), `leaving` (clients that close while commands wait), `close`.
 //! * Memory: `account` and `ledger` count, `pressure` measures the shortage.
 
@@ -22,6 +23,7 @@ pub(in crate::shard) mod notes;
 mod pending;
 pub(in crate::shard) mod polls;
 pub(in crate::shard) mod pressure;
+mod probes;
 pub(in crate::shard) mod queued;
 pub(in crate::shard) mod receive;
 pub(in crate::shard) mod speak;
@@ -52,6 +54,7 @@ use conn::Conn;
 use desk::Forwarding;
 use notes::Notes;
 use pressure::Pressure;
+use probes::Probing;
 use time::{Pinged, Wall};
 use unread::Newcomers;
 
@@ -103,6 +106,10 @@ pub(in crate::shard) struct Carry<W: World> {
     pub(in crate::shard) notes: Notes,
     /// Polls that wait for output, by session.
     pub(in crate::shard) parked: HashMap<Key, Receipt>,
+    /// WebSockets that are to replace polls, by session.
+    pub(in crate::shard) probes: HashMap<Key, Probing>,
+    /// Number of tickets given to sockets on their way to other shards.
+    tickets_given: u64,
     /// Connections with a new outbox, to be flushed.
     pub(in crate::shard) dirty: Vec<Key>,
     /// Connections with unread input: there will be no other readable event.
@@ -162,6 +169,8 @@ impl<W: World> Carry<W> {
             actions: Vec::new(),
             notes: Notes::default(),
             parked: HashMap::new(),
+            probes: HashMap::new(),
+            tickets_given: 0,
             dirty: Vec::new(),
             unread: Vec::new(),
             newcomers: Newcomers::default(),

@@ -42,6 +42,7 @@ impl<W: World> Carry<W> {
         }
         self.parked.insert(session, receipt);
         self.mark_dirty(session);
+        self.relieve_later(session);
         true
     }
 
@@ -76,6 +77,16 @@ impl<W: World> Carry<W> {
         };
         let receipt = self.receipt_of(key);
         self.post.send(shard, Letter::Poll { receipt, session, ask: PollAsk::Left });
+    }
+}
+
+impl<W: World> Carry<W> {
+    /// Takes the output that waits for a poll.
+    pub(in crate::shard) fn take_polled(&mut self, key: Key) -> Vec<u8> {
+        let outbox = self.conns.entry(key).and_then(|conn| conn.outbox.as_deref());
+        let polled = outbox.map_or_else(Vec::new, content);
+        self.drop_outbox(key);
+        polled
     }
 }
 

@@ -81,6 +81,21 @@ impl Emissions {
     }
 }
 
+impl Emissions {
+    /// Changes the format in which a connection receives the messages on their way to it.
+    pub(in crate::shard) fn set_format(&mut self, key: Key, format: u8) {
+        for delivery in &mut self.queue {
+            let at = delivery.to.binary_search_by_key(&key.index(), |receiver| receiver.conn);
+            if let Ok(at) = at
+                && delivery.to[at].key() == key
+            {
+                // The list may be that of several messages.
+                Arc::make_mut(&mut delivery.to)[at].format = format;
+            }
+        }
+    }
+}
+
 impl<W: World> Channels<W> {
     /// Sends a message to the private channels of a session's group.
     pub(in crate::shard) fn emit(&mut self, key: Key, emit: Emit) {

@@ -207,6 +207,21 @@ impl<W: World> Channels<W> {
         true
     }
 
+    /// Gives all subscriptions of a connection the format of its session, which has changed; also messages on their way.
+    /// Returns false when the table of formats is full.
+    pub(in crate::shard) fn renew_formats(&mut self, key: Key) -> bool {
+        let Some((format, _)) = self.format_of(key, None) else { return false };
+        let Self { local, emissions, carry, .. } = self;
+        for sub in carry.conns.entry(key).iter().flat_map(|conn| &conn.subs) {
+            if let SubState::Active(position) = sub.state() {
+                local.set_format(sub.channel(), position, format);
+                emissions.channel_changed(sub.channel());
+            }
+        }
+        emissions.set_format(key, format);
+        true
+    }
+
     /// Removes a subscriber from its channel's list.
     fn unlist(&mut self, id: ChannelId, position: u32) {
         self.emissions.channel_changed(id);

@@ -6,6 +6,7 @@ use crate::hub::words::{Denied, Reply};
 use crate::session::{Action, CloseReason, Context, Session};
 use crate::shard::World;
 use crate::shard::carry::conn::Stage;
+use crate::shard::mailbox::Letter;
 
 impl<W: World> Clients<W> {
     /// Carries out the session's actions.
@@ -28,6 +29,13 @@ impl<W: World> Clients<W> {
                         }
                     }
                     Action::Forward { place, data } => self.emulate(place, data),
+                    Action::Upgrade(ask) => {
+                        self.channels.carry.pause_for_answer(key);
+                        // Not now: the input of this connection is being handled.
+                        let post = &mut self.channels.carry.post;
+                        post.send(post.shard(), Letter::Upgrade { conn: key, ask });
+                    }
+                    Action::Probe { session, step } => self.channels.carry.probe_step(key, session, step),
                     Action::Poll(poll) => self.channels.carry.ask_session(key, poll),
                     Action::HandOver(request) => self.channels.carry.hand_over(key, request),
                     Action::WrongKey => self.channels.carry.wrong_key(key),

@@ -11,8 +11,10 @@ use crate::hub::emission::Emission;
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, Publication, home};
-use crate::session::{PlainResponse, PollAsk};
+use crate::session::desk::Away;
+use crate::session::{PlainResponse, PollAsk, UpgradeAsk};
 use crate::shard::Renewal;
+use crate::shard::carry::layers::Layers;
 use crate::shard::desk::Receipt;
 use crate::shard::outside::Verdict;
 
@@ -110,6 +112,17 @@ pub enum Look {
     },
     /// The users of this shard's connections, answered by [`home::Answer::Users`].
     Users,
+}
+
+/// A connection on its way to the shard of a session, whose polls it is to replace.
+#[derive(Debug)]
+pub struct Moved {
+    /// The ticket of its socket.
+    pub(in crate::shard) ticket: u64,
+    pub(in crate::shard) layers: Option<Box<Layers>>,
+    /// The request that waits, with the input behind it.
+    pub(in crate::shard) away: Box<Away>,
+    pub(in crate::shard) ask: Box<UpgradeAsk>,
 }
 
 /// A message between shards.
@@ -252,6 +265,20 @@ pub enum Letter {
         /// The purpose of the request.
         ask: PollAsk,
     },
+    /// To the shard itself: this connection is to replace the polls of a session.
+    Upgrade {
+        /// The connection.
+        conn: Key,
+        /// Its request.
+        ask: Box<UpgradeAsk>,
+    },
+    /// From the shard that a WebSocket request reached: its connection is handed over.
+    Moved(Box<Moved>),
+    /// To the shard itself: a WebSocket replaces the polls of its session, or the session has ended.
+    Settle {
+        /// The WebSocket.
+        probe: Key,
+    },
     /// To a user's home: count a new connection of the user; answered by [`Letter::UserCounted`].
     UserCame {
         /// The user.
@@ -308,6 +335,9 @@ impl fmt::Debug for Letter {
             Self::Emulated { .. } => "Emulated",
             Self::Served { .. } => "Served",
             Self::Poll { .. } => "Poll",
+            Self::Upgrade { .. } => "Upgrade",
+            Self::Moved(_) => "Moved",
+            Self::Settle { .. } => "Settle",
             Self::UserCame { .. } => "UserCame",
             Self::UserCounted { .. } => "UserCounted",
             Self::UserLeft { .. } => "UserLeft",

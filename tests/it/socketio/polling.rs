@@ -10,36 +10,36 @@ use super::Running;
 use crate::support::Peer;
 use crate::support::peer::TEXT;
 
-const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
+pub(super) const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
 
 /// One connection that sends requests, one after the other.
-struct Http {
+pub(super) struct Http {
     stream: BufReader<TcpStream>,
 }
 
 /// The answer to a request.
 #[derive(Debug, PartialEq, Eq)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
 }
 
 impl Http {
-    fn new(running: &Running) -> Self {
+    pub(super) fn new(running: &Running) -> Self {
         let stream = TcpStream::connect(running.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self { stream: BufReader::new(stream) }
     }
 
-    fn send(&mut self, method: &str, target: &str, lines: &str, body: &str) {
+    pub(super) fn send(&mut self, method: &str, target: &str, lines: &str, body: &str) {
         let length =
             if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let request = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{length}{lines}\r\n{body}");
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
     }
 
-    fn answer(&mut self) -> Answer {
+    pub(super) fn answer(&mut self) -> Answer {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert!(self.stream.read_line(&mut head).unwrap() > 0, "the connection ended: {head}");
@@ -50,7 +50,7 @@ impl Http {
         Answer { status: head[9..12].parse().unwrap(), head, body: String::from_utf8(body).unwrap() }
     }
 
-    fn get(&mut self, target: &str) -> Answer {
+    pub(super) fn get(&mut self, target: &str) -> Answer {
         self.send("GET", target, "", "");
         self.answer()
     }
@@ -62,14 +62,14 @@ impl Http {
 }
 
 /// A polling client with two connections, as browsers have them. Which shards have them is the kernel's choice.
-struct Polling {
-    gets: Http,
-    posts: Http,
-    target: String,
+pub(super) struct Polling {
+    pub(super) gets: Http,
+    pub(super) posts: Http,
+    pub(super) target: String,
 }
 
 impl Polling {
-    fn open(running: &Running) -> Self {
+    pub(super) fn open(running: &Running) -> Self {
         let (mut gets, posts) = (Http::new(running), Http::new(running));
         let answer = gets.get(POLLING);
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -79,7 +79,7 @@ impl Polling {
     }
 
     /// A client that is connected to the main namespace.
-    fn client(running: &Running) -> Self {
+    pub(super) fn client(running: &Running) -> Self {
         let mut client = Self::open(running);
         client.post("40");
         let packets = client.packets(2);
@@ -87,13 +87,13 @@ impl Polling {
         client
     }
 
-    fn post(&mut self, body: &str) {
+    pub(super) fn post(&mut self, body: &str) {
         let answer = self.posts.post(&self.target, body);
         assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
     }
 
     /// The next packets that are no pings, so many at least; pings are answered.
-    fn packets(&mut self, count: usize) -> Vec<String> {
+    pub(super) fn packets(&mut self, count: usize) -> Vec<String> {
         let mut packets = Vec::new();
         while packets.len() < count {
             let answer = self.gets.get(&self.target);

@@ -15,6 +15,10 @@ pub(crate) struct Faults {
     pub(crate) partial_poll: u64,
     /// `accept` fails because descriptors ran out.
     pub(crate) exhausted_accept: u64,
+    /// A socket cannot be handed over to another shard.
+    pub(crate) stuck_hand_over: u64,
+    /// A socket is lost on its way to another shard.
+    pub(crate) lost_hand_over: u64,
     /// Per mille: the network resets a connection that a client steps with.
     pub(crate) reset: u64,
     /// Per mille: a client stops reading for a while.
@@ -38,6 +42,8 @@ impl Faults {
             stale: 0,
             partial_poll: 0,
             exhausted_accept: 0,
+            stuck_hand_over: 0,
+            lost_hand_over: 0,
             reset: 0,
             stall: 0,
             stall_us_max: 0,

@@ -33,7 +33,7 @@ pub(crate) struct SimSocket {
 
 impl Drop for SimSocket {
     fn drop(&mut self) {
-        self.world.borrow_mut().drop_socket(self.id);
+        self.world.borrow_mut().let_go(self.id);
     }
 }
 
@@ -78,6 +78,28 @@ impl Net for SimNet {
     fn register(&mut self, socket: &mut SimSocket, token: u64) -> io::Result<()> {
         self.world.borrow_mut().register(socket.id, token);
         Ok(())
+    }
+
+    fn reregister(&mut self, socket: &mut SimSocket, token: u64) -> io::Result<()> {
+        self.world.borrow_mut().reregister(socket.id, token);
+        Ok(())
+    }
+
+    fn hand_over(&mut self, socket: &mut SimSocket, token: u64, shard: u16, ticket: u64) -> io::Result<()> {
+        let mut world = self.world.borrow_mut();
+        assert_eq!(world.token(socket.id), Some(token), "it is registered under its own token");
+        let is_stuck = world.faults.stuck_hand_over;
+        if world.rng.chance(is_stuck) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        world.hand_over(socket.id, usize::from(shard), ticket);
+        Ok(())
+    }
+
+    fn take_over(&mut self, ticket: u64) -> io::Result<SimSocket> {
+        let id = self.world.borrow_mut().take_over(self.shard, ticket);
+        let id = id.ok_or(io::ErrorKind::WouldBlock)?;
+        Ok(SimSocket { world: Rc::clone(&self.world), id })
     }
 
     fn arm_writable(&mut self, socket: &mut SimSocket, token: u64) -> io::Result<()> {

@@ -4,7 +4,7 @@
 //! and so do an end, a reset, and room after a write found too little; nothing else does. An event that a shard
 //! ignored is not reported again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -52,6 +52,8 @@ pub(crate) struct Link {
     /// In the server's socket and on the way to the client.
     down: VecDeque<u8>,
     down_end: bool,
+    /// Sockets of the server for this link: two while it is on its way to another shard.
+    handles: u32,
     /// The server let go of its socket.
     pub(crate) is_dropped: bool,
     /// The client has closed its end: a write to it causes a reset.
@@ -88,6 +90,8 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) links: Vec<Link>,
     pub(crate) stations: Vec<Station>,
+    /// Links on their way to another shard, by that and by their ticket.
+    moving: BTreeMap<(usize, u64), LinkId>,
     down_bytes_max: usize,
     inbox_bytes_max: usize,
     /// Mixed from all that happened: equal for equal runs.
@@ -115,6 +119,7 @@ impl World {
             faults: layout.faults,
             links: Vec::new(),
             stations: (0..layout.shards).map(|_| station()).collect(),
+            moving: BTreeMap::new(),
             down_bytes_max: layout.down_bytes_max,
             inbox_bytes_max: layout.inbox_bytes_max,
             hash: 0,
@@ -225,6 +230,55 @@ impl World {
         self.tell(id, Edge { readable, writable: false, closed, failed });
     }
 
+    /// Reports what happens to a link under another token from now on.
+    pub(crate) fn reregister(&mut self, id: LinkId, token: u64) {
+        let link = &mut self.links[id];
+        assert!(link.token.is_some(), "it is registered");
+        let shard = link.shard;
+        link.is_armed = false;
+        let before = link.token.replace(token);
+        self.stations[shard].gone.extend(before);
+        self.register(id, token);
+    }
+
+    /// Puts a link on its way to another shard; no event of it is reported to the old one any more.
+    pub(crate) fn hand_over(&mut self, id: LinkId, shard: usize, ticket: u64) {
+        self.note("hand over", id, shard as u64);
+        let link = &mut self.links[id];
+        (link.is_armed, link.edge, link.is_queued) = (false, Edge::default(), false);
+        let (from, before) = (link.shard, link.token.take());
+        link.shard = shard;
+        link.handles += 1;
+        self.stations[from].ready.retain(|queued| *queued != id);
+        self.stations[from].gone.extend(before);
+        let replaced = self.moving.insert((shard, ticket), id);
+        assert!(replaced.is_none(), "a ticket is given once");
+        if self.rng.chance(self.faults.lost_hand_over) {
+            self.moving.remove(&(shard, ticket));
+            self.let_go(id);
+        }
+    }
+
+    /// Takes a link from its way.
+    pub(crate) fn take_over(&mut self, shard: usize, ticket: u64) -> Option<LinkId> {
+        let id = self.moving.remove(&(shard, ticket))?;
+        self.note("take over", id, shard as u64);
+        Some(id)
+    }
+
+    /// Drops one socket of a link, which closes it if there is no other.
+    pub(crate) fn let_go(&mut self, id: LinkId) {
+        self.links[id].handles -= 1;
+        if self.links[id].handles == 0 {
+            self.drop_socket(id);
+        }
+    }
+
+    /// Whether no link is on its way.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.moving.is_empty()
+    }
+
     pub(crate) fn arm(&mut self, id: LinkId, token: u64) {
         let has_room = self.room(id) > 0;
         let link = &mut self.links[id];
@@ -289,7 +343,7 @@ impl World {
     }
 
     /// The server closes its socket. With unread input, TCP resets, and data in transit may be lost.
-    pub(crate) fn drop_socket(&mut self, id: LinkId) {
+    fn drop_socket(&mut self, id: LinkId) {
         self.note("drop", id, 0);
         let is_lost = self.rng.chance(50);
         let link = &mut self.links[id];
@@ -341,6 +395,7 @@ impl World {
             inbox_end: false,
             down: VecDeque::new(),
             down_end: false,
+            handles: 1,
             is_dropped: false,
             is_client_gone: false,
             was_written_to_nobody: false,
