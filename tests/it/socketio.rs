@@ -17,13 +17,13 @@ use crate::support::{Frame, Peer, Server};
 #[expect(dead_code, unreachable_pub, reason = "elsewhere it is a program of its own")]
 mod conformance;
 
-mod polling;
+pub(crate) mod polling;
 mod upgrade;
 
 const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 
 /// A server with the example's application.
-struct Running {
+pub(crate) struct Running {
     address: std::net::SocketAddr,
     counters: Vec<Arc<Counters>>,
     drain: Box<dyn Fn() + Send>,

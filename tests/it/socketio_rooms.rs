@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use throng::socketio::{Admit, Binary, Routes, SocketIo};
 use throng::{Config, Outcome, Server as Embedded, SocketIoOptions};
 
+use crate::socketio::polling::Polling;
 use crate::support::Peer;
 use crate::support::peer::{BINARY, TEXT};
 
@@ -323,5 +324,62 @@ fn one_room_too_many_ends_the_connection() {
     client.ask("join", &json!(["a"]));
     client.emit("join", &json!(["c"]));
     assert_eq!(client.peer.frame().close_code(), Some(3505));
+    running.end();
+}
+
+/// Rooms deliver while their sockets move from polls to WebSockets: to each once, in the order of all, and in the form of
+/// the transport that the socket has at that time.
+#[test]
+fn rooms_keep_their_order_while_their_sockets_move() {
+    const EVENTS: usize = 400;
+    const MOVING: usize = 12;
+    // Deliveries take several turns, so that sockets move in the middle of some.
+    let running = Running::start(|config| config.limits.deliveries_per_turn_max = 3);
+    let mut sender = running.client(&[]);
+    let mut watcher = running.client(&["a"]);
+    let mut clients: Vec<Polling> = (0..MOVING).map(|_| Polling::at(running.address)).collect();
+    for client in &mut clients {
+        client.post("40");
+        assert!(client.packets(1)[0].starts_with("40{"));
+        client.post("420[\"join\",\"a\",\"b\"]");
+        assert_eq!(client.packets(1), ["430[]"]);
+    }
+    for number in 0..EVENTS {
+        let to: &[&str] = [&["a"][..], &["b"], &["a", "b"]][number % 3];
+        match number % 10 {
+            9 => sender.emit("file", &json!(["b"])),
+            _ => sender.emit("say", &json!([to, [], number])),
+        }
+    }
+    let expected: Vec<String> = (0..EVENTS)
+        .flat_map(|number| match number % 10 {
+            9 => vec![
+                "451-[\"file\",{\"_placeholder\":true,\"num\":0},\"name\"]".to_owned(),
+                "bAP8=".to_owned(),
+            ],
+            _ => vec![format!("42[\"said\",{number}]")],
+        })
+        .collect();
+    for (at, client) in clients.iter_mut().enumerate() {
+        // At different times, some with a few events by polls before.
+        let mut got = if at % 3 == 0 { Vec::new() } else { client.packets(1) };
+        let by_websocket = client.target.replace("transport=polling", "transport=websocket");
+        let mut peer = Peer::open(running.address, &by_websocket);
+        peer.send(TEXT, "5");
+        while got.len() < expected.len() {
+            got.push(match peer.message() {
+                (BINARY, data) if data == [0, 255] => "bAP8=".to_owned(),
+                (_, text) => String::from_utf8(text).unwrap(),
+            });
+        }
+        assert_eq!(got, expected, "{at}");
+        // Also what is sent to all from now on.
+        peer.send(TEXT, "42[\"say\",[\"own\"],[],1]");
+        peer.send(TEXT, "421[\"join\",\"own\"]");
+        assert_eq!(peer.message().1, b"431[]");
+        peer.send(TEXT, "42[\"say\",[\"own\"],[],2]");
+        assert_eq!(peer.message().1, b"42[\"said\",2]");
+    }
+    while watcher.said() != EVENTS - 2 {}
     running.end();
 }

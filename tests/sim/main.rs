@@ -40,6 +40,7 @@ mod stale;
 mod storm;
 mod streams;
 mod turns;
+mod upgrades;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

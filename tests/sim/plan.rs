@@ -305,6 +305,8 @@ fn faults(rng: &mut Rng, timeouts: &Timeouts) -> Faults {
         stale: sometimes(60, 20),
         partial_poll: sometimes(50, 60),
         exhausted_accept: sometimes(40, 30),
+        stuck_hand_over: 0,
+        lost_hand_over: 0,
         reset: sometimes(50, 4),
         stall: sometimes(70, 12),
         stall_us_max: sometimes(100, timeouts.pong_timeout_ms * 2) * 1000,

@@ -9,6 +9,7 @@ use throng::Denied;
 use throng::parts::proto::http::{Refusal, Request, Status};
 use throng::parts::proto::ws::Kind;
 use throng::parts::session::{ClientId, CloseReason, Handler, Message, Peer};
+use throng::socketio::{Admit, Connecting, Ending, Event, Gone, Socket};
 
 use crate::conduct::{Conduct, Io};
 use crate::fan::{publication, publication_id};
@@ -95,6 +96,33 @@ impl Handler for TestHandler {
     }
 
     fn closed(&mut self, _: Guest, _: ClientId, _: &CloseReason) {
+        self.inside.fetch_sub(1, Relaxed);
+    }
+
+    fn socket_connect(&mut self, _: &Connecting<'_>) -> Admit<Guest> {
+        self.inside.fetch_add(1, Relaxed);
+        Admit::In(Guest { is_echo: true, sends_back: false })
+    }
+
+    /// `message` is sent back, `join` enters a room, `say` is for all of it.
+    fn socket_event(
+        &mut self,
+        _: &mut Guest,
+        event: Event<'_>,
+        socket: &mut Socket<'_, '_>,
+    ) -> Result<(), Ending> {
+        let Event { name, args, attachments, .. } = event;
+        match name {
+            "join" => Ok(socket.join("room")?),
+            "say" => {
+                let (number,): (u64,) = args.read().unwrap_or_default();
+                Ok(socket.everyone().to("room").emit("said", &(number,))?)
+            }
+            _ => Ok(socket.emit_raw("back", args, attachments)?),
+        }
+    }
+
+    fn socket_closed(&mut self, _: Guest, _: &mut Gone<'_>) {
         self.inside.fetch_sub(1, Relaxed);
     }
 }

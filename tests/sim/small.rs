@@ -119,7 +119,7 @@ impl Small {
             desk: Arc::new(NoDesk),
             secret: Secret::new(SEED.into()),
             rates: self.rates.clone(),
-            capacity: 10,
+            capacity: config.limits.connections_max.max(10),
             listeners: Arc::new([Listener::http(tls.is_some())]),
             tls,
         };
@@ -165,6 +165,18 @@ impl Small {
             }
         }
         false
+    }
+
+    /// Lets a shard turn once, if it has something to do; returns whether it had.
+    pub(crate) fn step(&mut self, shard: usize) -> bool {
+        let has_turned = self.shards[shard].turn().is_ok();
+        self.shards[shard].check_invariants();
+        has_turned
+    }
+
+    /// Number of connections of all shards.
+    pub(crate) fn connection_count(&self) -> usize {
+        self.shards.iter().map(Shard::connection_count).sum()
     }
 
     /// Takes received bytes, up to so many.

@@ -10,36 +10,40 @@ use super::Running;
 use crate::support::Peer;
 use crate::support::peer::TEXT;
 
-pub(super) const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
+pub(crate) const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
 
 /// One connection that sends requests, one after the other.
-pub(super) struct Http {
+pub(crate) struct Http {
     stream: BufReader<TcpStream>,
 }
 
 /// The answer to a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Http {
-    pub(super) fn new(running: &Running) -> Self {
-        let stream = TcpStream::connect(running.address).unwrap();
+    pub(crate) fn new(running: &Running) -> Self {
+        Self::at(running.address)
+    }
+
+    fn at(address: std::net::SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self { stream: BufReader::new(stream) }
     }
 
-    pub(super) fn send(&mut self, method: &str, target: &str, lines: &str, body: &str) {
+    pub(crate) fn send(&mut self, method: &str, target: &str, lines: &str, body: &str) {
         let length =
             if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let request = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{length}{lines}\r\n{body}");
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
     }
 
-    pub(super) fn answer(&mut self) -> Answer {
+    pub(crate) fn answer(&mut self) -> Answer {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert!(self.stream.read_line(&mut head).unwrap() > 0, "the connection ended: {head}");
@@ -50,7 +54,7 @@ impl Http {
         Answer { status: head[9..12].parse().unwrap(), head, body: String::from_utf8(body).unwrap() }
     }
 
-    pub(super) fn get(&mut self, target: &str) -> Answer {
+    pub(crate) fn get(&mut self, target: &str) -> Answer {
         self.send("GET", target, "", "");
         self.answer()
     }
@@ -62,15 +66,20 @@ impl Http {
 }
 
 /// A polling client with two connections, as browsers have them. Which shards have them is the kernel's choice.
-pub(super) struct Polling {
-    pub(super) gets: Http,
-    pub(super) posts: Http,
-    pub(super) target: String,
+pub(crate) struct Polling {
+    pub(crate) gets: Http,
+    pub(crate) posts: Http,
+    pub(crate) target: String,
 }
 
 impl Polling {
-    pub(super) fn open(running: &Running) -> Self {
-        let (mut gets, posts) = (Http::new(running), Http::new(running));
+    pub(crate) fn open(running: &Running) -> Self {
+        Self::at(running.address)
+    }
+
+    /// A client of any server that has got the open packet.
+    pub(crate) fn at(address: std::net::SocketAddr) -> Self {
+        let (mut gets, posts) = (Http::at(address), Http::at(address));
         let answer = gets.get(POLLING);
         assert_eq!(answer.status, 200, "{answer:?}");
         let open: serde_json::Value = serde_json::from_str(answer.body.strip_prefix('0').unwrap()).unwrap();
@@ -79,7 +88,7 @@ impl Polling {
     }
 
     /// A client that is connected to the main namespace.
-    pub(super) fn client(running: &Running) -> Self {
+    pub(crate) fn client(running: &Running) -> Self {
         let mut client = Self::open(running);
         client.post("40");
         let packets = client.packets(2);
@@ -87,13 +96,13 @@ impl Polling {
         client
     }
 
-    pub(super) fn post(&mut self, body: &str) {
+    pub(crate) fn post(&mut self, body: &str) {
         let answer = self.posts.post(&self.target, body);
         assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
     }
 
     /// The next packets that are no pings, so many at least; pings are answered.
-    pub(super) fn packets(&mut self, count: usize) -> Vec<String> {
+    pub(crate) fn packets(&mut self, count: usize) -> Vec<String> {
         let mut packets = Vec::new();
         while packets.len() < count {
             let answer = self.gets.get(&self.target);

@@ -1,0 +1,171 @@
+//! Sessions on long-polling, and their move to a WebSocket in all ways that clients have, in several shards, with cuts at
+//! every point: nothing is lost, nothing comes twice, the order stays, each poll is answered once, and nothing is left.
+
+mod dancer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use throng::parts::shard::outside::Nobody;
+
+use crate::rng::Rng;
+use crate::seeds;
+use crate::small::Small;
+use dancer::Dancer;
+
+const SHARDS: u16 = 3;
+const DANCERS: usize = 5;
+const STEPS: usize = 1500;
+/// Number of seeds: each is a long story.
+const STORIES_MAX: u64 = 60;
+/// Time in which all that was sent has arrived, and time after which silent sessions are gone, in milliseconds.
+const SETTLED_MS: u64 = 1200;
+const GONE_MS: u64 = 15_000;
+
+/// What happened in some runs.
+type Counts = BTreeMap<&'static str, u64>;
+
+struct Story {
+    small: Small,
+    rng: Rng,
+    dancers: Vec<Dancer>,
+}
+
+impl Story {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let upgrade_timeout_ms = rng.pick(&[15, 100, 10_000]);
+        let configure = |config: &mut throng::parts::config::Config| {
+            let socketio = &mut config.socketio;
+            (socketio.enabled, socketio.upgrade_timeout_ms) = (true, upgrade_timeout_ms);
+            // Pings cross everything else; silence ends a session late.
+            (socketio.ping_interval_ms, socketio.ping_timeout_ms) = (70, 5000);
+            config.limits.connections_max = 1000;
+            config.limits.deliveries_per_turn_max = 3;
+        };
+        let down_bytes_max = rng.pick(&[300, 1 << 20]);
+        let small = Small::asking(Arc::new(Nobody), configure, None, SHARDS, down_bytes_max, 1 << 20);
+        {
+            let faults = &mut small.world.borrow_mut().faults;
+            (faults.cut_arrival, faults.short_write, faults.partial_poll, faults.stale) = (40, 20, 20, 10);
+            (faults.stuck_hand_over, faults.lost_hand_over) = (rng.pick(&[0, 10]), rng.pick(&[0, 10]));
+        }
+        let cuts = rng.pick(&[0, 0, 1, 4]);
+        let vain = upgrade_timeout_ms > 1000;
+        let dancers = (0..DANCERS).map(|at| Dancer::new(at == 0, at + 1 == DANCERS, cuts, vain)).collect();
+        Self { small, rng, dancers }
+    }
+
+    /// Lets shards turn in any order, and the world pass on what was sent.
+    fn turn(&mut self) {
+        let count = self.small.world.borrow().links.len();
+        for link in 0..count {
+            self.small.world.borrow_mut().carry(link);
+        }
+        for _ in 0..self.rng.size(1..=6) {
+            let shard = self.rng.size(0..=usize::from(SHARDS) - 1);
+            self.small.step(shard);
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.small.world.borrow_mut().now_us += ms * 1000;
+    }
+
+    fn run(mut self) -> Counts {
+        for _ in 0..STEPS {
+            let at = self.rng.size(0..=DANCERS - 1);
+            self.dancers[at].act(&self.small, &mut self.rng);
+            self.turn();
+            self.dancers.iter_mut().for_each(|dancer| dancer.listen(&self.small));
+            let ms = self.rng.pick(&[0, 0, 0, 1, 1, 7]);
+            self.pass(ms);
+        }
+        self.settle();
+        let said = self.dancers.iter().filter(|dancer| dancer.is_alive()).filter_map(Dancer::last_said).max();
+        for dancer in &self.dancers {
+            dancer.check(said);
+        }
+        self.leave();
+        self.counts()
+    }
+
+    /// Everybody is answered, and hears what was sent.
+    fn settle(&mut self) {
+        self.small.world.borrow_mut().calm();
+        for _ in 0..SETTLED_MS / 3 {
+            for dancer in &mut self.dancers {
+                dancer.finish(&self.small, &mut self.rng);
+            }
+            for _ in 0..2 {
+                self.turn();
+            }
+            self.dancers.iter_mut().for_each(|dancer| dancer.listen(&self.small));
+            self.pass(3);
+        }
+    }
+
+    /// All leave: then nothing is left.
+    fn leave(&mut self) {
+        let count = self.small.world.borrow().links.len();
+        for link in 0..count {
+            self.small.world.borrow_mut().leave(link);
+        }
+        for _ in 0..GONE_MS / 20 {
+            for _ in 0..2 {
+                self.turn();
+            }
+            self.pass(20);
+        }
+        assert_eq!(self.small.connection_count(), 0, "all are gone");
+        assert!(self.small.world.borrow().is_settled(), "no socket is on its way");
+        assert_eq!(self.small.budget.used(), 0, "no byte is queued");
+        for name in [
+            "connections",
+            "sessions",
+            "probes",
+            "forwarding",
+            "half_open",
+            "outboxes",
+            "subscriptions",
+            "channels",
+        ] {
+            assert_eq!(self.counter(name), 0, "{name}");
+        }
+    }
+
+    fn counter(&self, name: &str) -> u64 {
+        let all = self.small.counters.iter().flat_map(|counters| counters.each());
+        all.filter(|(counter, _)| *counter == name).map(|(_, value)| value).sum()
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::new();
+        for name in ["upgrades", "upgrades_failed", "upgrades_refused", "sockets_moved"] {
+            counts.insert(name, self.counter(name));
+        }
+        for dancer in &self.dancers {
+            for (name, count) in dancer.counts() {
+                *counts.entry(name).or_default() += count;
+            }
+        }
+        counts
+    }
+}
+
+#[test]
+fn sessions_that_move_to_websockets_keep_their_promises() {
+    let (first, count) = seeds();
+    let mut total = Counts::new();
+    for seed in first..first + count.min(STORIES_MAX) {
+        println!("seed {seed}");
+        for (name, count) in Story::new(seed).run() {
+            *total.entry(name).or_default() += count;
+        }
+    }
+    println!("{total:?}");
+    assert!(
+        count < STORIES_MAX || total.values().all(|&count| count > 0),
+        "something never happened: {total:?}"
+    );
+}
