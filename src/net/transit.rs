@@ -101,9 +101,9 @@ impl Transit {
             Err(Errno::INTR) => return self.receive(),
             Err(error) => return Err(error.into()),
         }
-        let descriptor = control.drain().find_map(|one| match one {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
+        let descriptor = control.drain().find_map(|one| {
+            let RecvAncillaryMessage::ScmRights(mut descriptors) = one else { return None };
+            descriptors.next()
         });
         Ok((u64::from_le_bytes(message), descriptor))
     }

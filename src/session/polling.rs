@@ -135,13 +135,11 @@ impl<S> Session<S> {
 
     /// The session of a request that waits, without the rest of its connection.
     pub(crate) fn take_away(&mut self) -> Option<Box<Away>> {
-        match std::mem::replace(self, Self::Ended) {
-            Self::Away(away) => Some(away),
-            other => {
-                *self = other;
-                None
-            }
+        if !matches!(self, Self::Away(_)) {
+            return None;
         }
+        let Self::Away(away) = std::mem::replace(self, Self::Ended) else { return None };
+        Some(away)
     }
 
     /// Makes the connection of a request a WebSocket that is to replace the polls of a session. Returns the input behind
@@ -173,12 +171,8 @@ impl<S> Session<S> {
     /// Makes packets leave by the WebSocket of a probe; those that wait for a poll come first, in `cx.out`. Returns the
     /// input of the WebSocket for this session.
     pub(crate) fn upgrade_by(&mut self, probe: Self, polled: &[u8], cx: &mut Context<'_>) -> Vec<u8> {
-        match (self, probe) {
-            (Self::SocketIo(session), Self::Probe(mut probe)) => {
-                session.upgrade(probe.way(), polled, cx);
-                probe.take_rest()
-            }
-            _ => Vec::new(),
-        }
+        let (Self::SocketIo(session), Self::Probe(mut probe)) = (self, probe) else { return Vec::new() };
+        session.upgrade(probe.way(), polled, cx);
+        probe.take_rest()
     }
 }

@@ -104,6 +104,8 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             | Action::Forward { .. }
             | Action::HandOver(_)
             | Action::Poll(_)
+            | Action::Upgrade(_)
+            | Action::Probe { .. }
             | Action::WrongKey) => {
                 panic!("{other:?} is not a client's to ask")
             }

@@ -134,16 +134,16 @@ impl Outlet {
         for packet in polled.split(|byte| *byte == SEPARATOR).filter(|packet| !packet.is_empty()) {
             let text = std::str::from_utf8(packet).unwrap_or_default();
             let mut data = Vec::new();
-            match read_text(EngineProtocol::V4, text).map(|packet| packet.content) {
-                Ok(Content::Base64(base64)) if base64.append_to(&mut data).is_ok() => {
-                    self.put_binary(&data, target);
-                }
-                _ => {
-                    let start = target.out.len();
-                    target.out.extend_from_slice(packet);
-                    target.press.wrap(target.out, start, Kind::Text, self.deflate);
-                }
+            let content = read_text(EngineProtocol::V4, text).map(|packet| packet.content);
+            if let Ok(Content::Base64(base64)) = content
+                && base64.append_to(&mut data).is_ok()
+            {
+                self.put_binary(&data, target);
+                continue;
             }
+            let start = target.out.len();
+            target.out.extend_from_slice(packet);
+            target.press.wrap(target.out, start, Kind::Text, self.deflate);
         }
     }
 }
