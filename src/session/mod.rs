@@ -349,7 +349,12 @@ impl<S> Session<S> {
     pub fn has_socket(&self, namespace: &str, number: u8) -> bool {
         match self {
             Self::SocketIo(session) => session.has_socket(namespace, number),
-            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::Away(_) | Self::Ended => false,
+            Self::Head(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => false,
         }
     }
 
