@@ -196,8 +196,7 @@ impl<B> Local<B> {
         }
     }
 
-    /// Adds a subscriber that has all items up to `Item::seq` `after_seq`, and returns its position. The current
-    /// batch does not reach it.
+    /// Adds a subscriber that has all items up to `after_seq`; returns its position. The current batch omits it.
     pub fn add(&mut self, id: ChannelId, mut subscriber: Subscriber, after_seq: u64) -> u32 {
         let earliest = self.runs.get(&id).and_then(Runs::earliest);
         let Channel { subscribers, waiting, late, .. } = &mut self.channels[id as usize];
@@ -217,8 +216,7 @@ impl<B> Local<B> {
         self.channels[id as usize].late.as_ref()?.get(&conn).copied()
     }
 
-    /// Removes the subscriber at `position`. Calls `moved` with each subscriber whose position changes, and the new
-    /// position.
+    /// Removes the subscriber at `position`. Calls `moved` with each one whose position changes, and the new position.
     pub fn remove(&mut self, id: ChannelId, position: u32, mut moved: impl FnMut(Subscriber, u32)) {
         let Channel { subscribers, to_serve, late, .. } = &mut self.channels[id as usize];
         let Subscriber { conn, flags, .. } = subscribers[position as usize];

@@ -16,22 +16,22 @@ use dancer::Dancer;
 const SHARDS: u16 = 3;
 const DANCERS: usize = 5;
 const STEPS: usize = 1500;
-/// Number of seeds: each is a long story.
-const STORIES_MAX: u64 = 60;
+/// Number of seeds: each dance is long.
+const DANCES_MAX: u64 = 60;
 /// Time in which all that was sent has arrived, and time after which silent sessions are gone, in milliseconds.
 const SETTLED_MS: u64 = 1200;
 const GONE_MS: u64 = 15_000;
 
-/// What happened in some runs.
+/// Numbers of events in some runs.
 type Counts = BTreeMap<&'static str, u64>;
 
-struct Story {
+struct Dance {
     small: Small,
     rng: Rng,
     dancers: Vec<Dancer>,
 }
 
-impl Story {
+impl Dance {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let upgrade_timeout_ms = rng.pick(&[15, 100, 10_000]);
@@ -157,15 +157,15 @@ impl Story {
 fn sessions_that_move_to_websockets_keep_their_promises() {
     let (first, count) = seeds();
     let mut total = Counts::new();
-    for seed in first..first + count.min(STORIES_MAX) {
+    for seed in first..first + count.min(DANCES_MAX) {
         println!("seed {seed}");
-        for (name, count) in Story::new(seed).run() {
+        for (name, count) in Dance::new(seed).run() {
             *total.entry(name).or_default() += count;
         }
     }
     println!("{total:?}");
     assert!(
-        count < STORIES_MAX || total.values().all(|&count| count > 0),
+        count < DANCES_MAX || total.values().all(|&count| count > 0),
         "something never happened: {total:?}"
     );
 }

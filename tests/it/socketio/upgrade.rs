@@ -352,7 +352,7 @@ fn a_compressed_websocket_takes_over_what_polls_did_not_fetch() {
     running.end();
 }
 
-/// What is sent and received afterwards may be compressed, too.
+/// Messages in both directions may be compressed, too.
 fn check_deflated(peer: &mut Peer) {
     peer.send(
         TEXT,
@@ -362,7 +362,7 @@ fn check_deflated(peer: &mut Peer) {
     assert!(frame.opcode & crate::support::peer::RSV1 != 0 && frame.payload.len() < 60, "{frame:?}");
 }
 
-/// Whatever is done and undone, nothing stays: each connection is counted where it is, and in the end there is none.
+/// Each connection is counted where it is, whatever is done and undone, and in the end there is none.
 #[test]
 fn counts_are_right_after_upgrades_of_all_kinds() {
     let running = Running::start(options());
