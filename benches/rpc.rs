@@ -16,8 +16,8 @@ use throng::parts::session::centrifuge::{Centrifuge, Opening};
 use throng::parts::session::raw::Echo;
 use throng::parts::session::wire::Wire;
 use throng::parts::session::{
-    Action, ClientId, ConnectRate, Context, Counts, Endpoints, Forwarded, Secret, Session, Settings,
-    Transport,
+    Action, ClaimRules, ClientId, ConnectRate, Context, Counts, Endpoints, Forwarded, Secret, Session,
+    Settings, Transport,
 };
 
 /// A client's text frame. The key is zero, so that decoding in place leaves it as it is.
@@ -58,6 +58,7 @@ impl Served {
             secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
             socketio: SocketIoOptions::default(),
+            claims: ClaimRules::default(),
             connects: ConnectRate::default(),
         };
         let wire = Wire { transport: Transport::WebSocket, encoding: Encoding::Json, deflate: Deflate::Off };

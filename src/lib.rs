@@ -389,9 +389,9 @@ pub mod parts {
     /// The protocol state of one connection.
     pub mod session {
         pub use crate::session::{
-            Action, ClientId, CloseReason, ConnectRate, Context, Counts, Endpoint, Endpoints, Forwarded,
-            Handler, InPlace, Message, NoHandler, Peer, Phase, PlainRequest, PlainResponse, Secret, Serves,
-            Session, Settings, Speaks, Told, Transport, centrifuge, raw, wire,
+            Action, ClaimRules, ClientId, CloseReason, ConnectRate, Context, Counts, Endpoint, Endpoints,
+            Forwarded, Handler, InPlace, Message, NoHandler, Peer, Phase, PlainRequest, PlainResponse,
+            Secret, Serves, Session, Settings, Speaks, Told, Transport, centrifuge, raw, wire,
         };
     }
 

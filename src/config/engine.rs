@@ -27,6 +27,7 @@ impl Config {
             namespaces: Arc::clone(&self.namespaces),
             endpoints: endpoints(self, node),
             socketio: self.socketio.clone(),
+            identifies_sockets: identifies_sockets(self),
             trusted_proxies: self.trusted_proxies.clone(),
             proxy_protocol: self.proxy_protocol,
             compression: self.compression.then_some(compression),
@@ -52,13 +53,22 @@ impl Config {
     }
 }
 
+/// Whether a way to prove the identity of a Socket.IO client is configured.
+fn identifies_sockets(Config { client, outside, .. }: &Config) -> bool {
+    outside.token.has_keys()
+        || outside.socket_connect.is_some()
+        || client.allow_certificate_connect_without_token
+        || !client.user_id_http_header.is_empty()
+}
+
 /// The endpoints of a configuration. `node` is the id of this process.
 fn endpoints(config: &Config, node: &str) -> Endpoints {
     let outside = &config.outside;
     let later = [&outside.refresh, &outside.rpc, &outside.subscribe, &outside.publish, &outside.sub_refresh];
     let named = || outside.proxies.iter().map(|(_, hook)| hook);
     let later: Vec<_> = later.into_iter().flatten().chain(named()).collect();
-    let all: Vec<_> = outside.connect.iter().chain(later.iter().copied()).collect();
+    let connect = outside.connect.iter().chain(&outside.socket_connect);
+    let all: Vec<_> = connect.chain(later.iter().copied()).collect();
     let user = Some(config.client.user_id_http_header.to_ascii_lowercase()).filter(|name| !name.is_empty());
     Endpoints {
         table: table(config),

@@ -68,6 +68,7 @@ pub static RELOAD: &[(&str, Reload)] = &[
     ("ping_interval_ms", HEARTBEATS),
     ("pong_timeout_ms", HEARTBEATS),
     ("idle_ms", HEARTBEATS),
+    ("socketio.proxy.", CONNECTS),
     ("socketio.", HEARTBEATS),
     ("log_level", LOGS),
     ("log_format", LOGS),

@@ -20,6 +20,8 @@ pub use refusals::{Denied, Dismissed, Ended};
 pub enum Ask {
     /// A connect request.
     Identify(Box<Identify>),
+    /// A connect request of one of several clients that share the connection.
+    Claim(Box<Claim>),
     /// A subscribe request.
     Enter(Box<Enter>),
     /// An unsubscribe request.
@@ -124,6 +126,7 @@ impl Ask {
             | Self::History { channel, .. }
             | Self::RenewIn { channel, .. } => Some(channel),
             Self::Identify(_)
+            | Self::Claim(_)
             | Self::Call { .. }
             | Self::Renew { .. }
             | Self::Emit(_)
@@ -146,6 +149,7 @@ impl Ask {
             | Self::PresenceStats { .. }
             | Self::History { .. } => true,
             Self::Identify(_)
+            | Self::Claim(_)
             | Self::Leave { .. }
             | Self::Call { .. }
             | Self::Renew { .. }
@@ -159,6 +163,7 @@ impl Ask {
     pub fn owned_bytes(&self) -> usize {
         match self {
             Self::Identify(identify) => identify.owned_bytes(),
+            Self::Claim(claim) => claim.owned_bytes(),
             Self::Enter(enter) => enter.owned_bytes(),
             Self::Leave { channel } | Self::Presence { channel } | Self::PresenceStats { channel } => {
                 channel.len()
@@ -217,6 +222,36 @@ impl Identify {
             + headers.iter().chain(request_headers).map(header_bytes).sum::<usize>()
             + heap::list::<Enter>(enters.len())
             + enters.iter().map(Enter::bytes).sum::<usize>()
+    }
+}
+
+/// The claimed identity of one of several clients that share a connection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Claim {
+    /// Token that proves the identity; empty for none.
+    pub token: String,
+    /// Data of the application, JSON; empty for none.
+    pub data: String,
+    /// Name of the group that the client enters.
+    pub group: Box<str>,
+    /// The id that the client will have in its group.
+    pub id: Box<str>,
+    /// The application's part of the query of the request that opened the connection.
+    pub query: Box<str>,
+    /// The kept headers of that request: names in lower case, and values.
+    pub request_headers: Vec<(String, String)>,
+    /// Whether the server's own code decides about clients without an identity, because no way to prove one is
+    /// configured.
+    pub is_open: bool,
+    /// Whether the connection has a client already, or had one that was refused.
+    pub is_further: bool,
+}
+
+impl Claim {
+    fn owned_bytes(&self) -> usize {
+        let Self { token, data, group, id, query, request_headers, .. } = self;
+        let headers: usize = request_headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        size_of::<Self>() + token.len() + data.len() + group.len() + id.len() + query.len() + headers
     }
 }
 

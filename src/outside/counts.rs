@@ -12,14 +12,14 @@ use crate::base::counters::{Counter, Histogram};
 use crate::shard::outside::Hook;
 
 /// The names of hooks, in the order of their counts.
-pub(crate) const HOOKS: [&str; 7] =
-    ["connect", "refresh", "rpc", "subscribe", "publish", "sub_refresh", "state"];
+pub(crate) const HOOKS: [&str; 8] =
+    ["connect", "refresh", "rpc", "subscribe", "publish", "sub_refresh", "socketio_connect", "state"];
 /// Reasons for which hooks fail, in the order of their counts.
 pub(crate) const FAILURES: [&str; 6] = ["timeout", "broken", "status", "too_large", "nonsense", "no_slot"];
 /// The number of these reasons for which key sets fail, the first ones.
 pub(crate) const KEY_SET_FAILURES: usize = 5;
 /// The index of the state hook.
-pub(super) const STATE: usize = 6;
+pub(super) const STATE: usize = 7;
 
 /// The kinds of tokens whose key sets are counted, in the order of their counts.
 pub(crate) const KEY_SETS: [&str; 2] = ["connection", "subscription"];
@@ -33,6 +33,7 @@ pub(super) fn place(hook: Hook) -> usize {
         Hook::Subscribe => 3,
         Hook::Publish => 4,
         Hook::SubRefresh => 5,
+        Hook::SocketConnect => 6,
     }
 }
 
@@ -53,7 +54,7 @@ impl Counts {
     /// Records which hooks and key sets are configured.
     pub(super) fn note_configured(&self, options: &Options) {
         let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, state, .. } = options;
-        let hooks = [connect, refresh, rpc, subscribe, publish, sub_refresh, state];
+        let hooks = [connect, refresh, rpc, subscribe, publish, sub_refresh, &options.socket_connect, state];
         for (counts, hook) in self.hooks.iter().zip(hooks) {
             counts.is_configured.store(hook.is_some(), Relaxed);
         }

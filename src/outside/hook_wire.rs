@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::options::HookOptions;
+use super::socket_wire::{self, ToldSocket};
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
 use super::token::Purpose;
 use crate::hub::codes::CodeOutcome;
@@ -18,7 +19,9 @@ use crate::hub::words::Denied;
 use crate::proto::centrifuge::Disconnect;
 use crate::proto::json::{self, NumericDate, or_default, present};
 use crate::proto::payload;
-use crate::shard::outside::{Credentials, Grant, Hook, Question, Rejected, Replaced, Verdict, Who};
+use crate::shard::outside::{
+    Credentials, Grant, Hook, Question, Rejected, Replaced, SocketClaim, SocketRejected, Verdict, Who,
+};
 use crate::tls::Identity;
 
 /// A question to a hook, taken apart.
@@ -32,6 +35,7 @@ pub(super) struct Asked {
     pub(super) method: Option<String>,
     channels: Vec<String>,
     data: Vec<u8>,
+    socket: Option<Box<SocketClaim>>,
 }
 
 impl Asked {
@@ -49,12 +53,17 @@ impl Asked {
             method: None,
             channels: Vec::new(),
             data: Vec::new(),
+            socket: None,
         };
         Ok(match question {
             Question::ConnectionToken(token) => return Err((Purpose::Connection, token)),
             Question::SubscriptionToken(token) => return Err((Purpose::Subscription, token)),
             Question::Connect { who, name, version, data, channels } => {
                 Self { name, version, data, channels, ..asked(Hook::Connect, who) }
+            }
+            Question::SocketConnect { who, mut claim } => {
+                let data = std::mem::take(&mut claim.auth).into_bytes();
+                Self { data, socket: Some(claim), ..asked(Hook::SocketConnect, who) }
             }
             Question::Refresh { who } => asked(Hook::Refresh, who),
             Question::Subscribe { who, channel, data } => {
@@ -91,7 +100,7 @@ impl Asked {
             transport: self.who.transport,
             protocol: self.who.encoding,
             encoding: if is_binary { "binary" } else { "json" },
-            user: (self.hook != Hook::Connect).then_some(&self.who.user),
+            user: (!matches!(self.hook, Hook::Connect | Hook::SocketConnect)).then_some(&self.who.user),
             name: &self.name,
             version: &self.version,
             channel: self.channel.as_deref(),
@@ -101,6 +110,7 @@ impl Asked {
             b64data: has_b64.then(|| BASE64.encode(&self.data)),
             meta: raw(meta)?,
             certificate: self.who.certificate.as_deref().map(ToldCertificate::new),
+            socket: self.socket.as_deref().map(ToldSocket::new),
         };
         serde_json::to_vec(&body).map_err(|_| Rejected::Denied(Denied::Internal))
     }
@@ -142,6 +152,7 @@ impl Asked {
                 let Some(result) = result else { return Ok(self.rejected(Rejected::NoCredentials)) };
                 Ok(Verdict::Connection(Ok(Box::new(result.credentials()?))))
             }),
+            Hook::SocketConnect => socket_wire::verdict(answer).map(Verdict::Socket),
             Hook::Refresh => self.judge(answer, |result: Option<RefreshResult<'_>>| {
                 // An answer without a time does not extend the connection.
                 let is_extended = |result: &RefreshResult<'_>| {
@@ -199,6 +210,7 @@ impl Asked {
     pub(super) fn rejected(&self, rejected: Rejected) -> Verdict {
         match self.hook {
             Hook::Connect | Hook::Refresh => Verdict::Connection(Err(rejected)),
+            Hook::SocketConnect => Verdict::Socket(Err(SocketRejected { rejected, data: Vec::new() })),
             Hook::Subscribe | Hook::SubRefresh => Verdict::Subscription(Err(rejected)),
             Hook::Publish => Verdict::Publish(Err(rejected)),
             Hook::Rpc => Verdict::Rpc(Err(rejected)),
@@ -261,6 +273,8 @@ struct Body<'a> {
     meta: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<ToldCertificate<'a>>,
+    #[serde(flatten)]
+    socket: Option<ToldSocket<'a>>,
 }
 
 /// A client's verified certificate; not part of Centrifugo's protocol. It is in the body, where no client can forge
@@ -298,7 +312,7 @@ struct ToldError {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct ToldDisconnect {
+pub(super) struct ToldDisconnect {
     #[serde(deserialize_with = "or_default")]
     code: u16,
     #[serde(deserialize_with = "or_default")]
@@ -306,30 +320,45 @@ struct ToldDisconnect {
 }
 
 impl<R> Answer<R> {
-    /// The rejection in the answer; an error when its code is outside the application's range, since clients react to
-    /// codes of the protocol in ways that only the server may cause. Codes 109 and, of connect hooks, 110 are
-    /// exceptions: data that a client presented, other than a token, may have expired.
+    /// The rejection in the answer.
     fn rejected(&self, hook: Hook) -> Option<Result<Rejected, String>> {
-        if let Some(ToldDisconnect { code, reason }) = &self.disconnect {
-            return Some(match code {
-                4000..=4999 => Ok(Rejected::Disconnect { code: *code, reason: reason.clone() }),
-                _ => Err(format!("disconnect code {code}, which is not in 4000–4999")),
-            });
+        if let Some(disconnect) = &self.disconnect {
+            return Some(disconnect.rejected());
         }
         let ToldError { code, message, temporary } = self.error.as_ref()?;
-        Some(match code {
-            109 if matches!(hook, Hook::Connect | Hook::Subscribe) => Ok(Rejected::TokenExpired),
-            400..=1999 | 110 if *code >= 400 || hook == Hook::Connect => {
-                let (code, message, temporary) = (*code, message.clone().into(), *temporary);
-                Ok(Rejected::Denied(Denied::Custom { code, message, temporary }))
-            }
-            _ => Err(format!("error code {code}, which is not in 400–1999")),
-        })
+        Some(rejection(hook, (*code, message.clone(), *temporary)))
+    }
+}
+
+impl ToldDisconnect {
+    /// The rejection; an error when its code is outside the application's range.
+    pub(super) fn rejected(&self) -> Result<Rejected, String> {
+        match self.code {
+            code @ 4000..=4999 => Ok(Rejected::Disconnect { code, reason: self.reason.clone() }),
+            code => Err(format!("disconnect code {code}, which is not in 4000–4999")),
+        }
+    }
+}
+
+/// The rejection by an error; an error when its code is outside the application's range, since clients react to codes of
+/// the protocol in ways that only the server may cause. Codes 109 and, of connect hooks, 110 are exceptions: data that a
+/// client presented, other than a token, may have expired.
+pub(super) fn rejection(
+    hook: Hook,
+    (code, message, temporary): (u32, String, bool),
+) -> Result<Rejected, String> {
+    let connects = matches!(hook, Hook::Connect | Hook::SocketConnect);
+    match code {
+        109 if connects || hook == Hook::Subscribe => Ok(Rejected::TokenExpired),
+        400..=1999 | 110 if code >= 400 || connects => {
+            Ok(Rejected::Denied(Denied::Custom { code, message: message.into(), temporary }))
+        }
+        _ => Err(format!("error code {code}, which is not in 400–1999")),
     }
 }
 
 /// Seconds since 1970; 0 for a missing or negative time. In hooks' answers a time is a whole number, in tokens any.
-fn seconds(time: Option<i64>) -> u64 {
+pub(super) fn seconds(time: Option<i64>) -> u64 {
     terms::seconds(time.map(NumericDate))
 }
 
@@ -475,7 +504,7 @@ mod tests {
 
     use super::*;
     use crate::base::payload::Payload;
-    use crate::shard::outside::{Capability, Headers, Overrides};
+    use crate::shard::outside::{Capability, Headers, Overrides, SocketTerms};
 
     /// The JSON blocks of the document, by the text behind their fences.
     fn documented() -> HashMap<&'static str, &'static str> {
@@ -506,6 +535,15 @@ mod tests {
                 data: br#"{"room": 7}"#.to_vec(),
                 channels: vec!["news".to_owned()],
             },
+            Hook::SocketConnect => Question::SocketConnect {
+                who: Who { user: String::new(), encoding: "socketio", ..who },
+                claim: Box::new(SocketClaim {
+                    namespace: "/".into(),
+                    id: "x2jbR0wWhNGb5SD5AAAB".into(),
+                    query: "room=7".into(),
+                    auth: r#"{"cookie": "abc"}"#.to_owned(),
+                }),
+            },
             Hook::Refresh => Question::Refresh { who },
             Hook::Rpc => {
                 Question::Rpc { who, method: "year".to_owned(), data: br#"{"of": "what"}"#.to_vec() }
@@ -520,8 +558,9 @@ mod tests {
         Asked::new(question).unwrap()
     }
 
-    const HOOKS: [(&str, Hook); 6] = [
+    const HOOKS: [(&str, Hook); 7] = [
         ("connect", Hook::Connect),
+        ("socketio connect", Hook::SocketConnect),
         ("refresh", Hook::Refresh),
         ("rpc", Hook::Rpc),
         ("subscribe", Hook::Subscribe),
@@ -662,16 +701,23 @@ mod tests {
         let data = Some(br#"{"text": "h***o"}"#.to_vec().into());
         assert_eq!(publish, Replaced { data, skip_history: true });
         assert_eq!(*yes!(Rpc, Hook::Rpc, documented["rpc answer"]), *br#"{"answer": 2019}"#);
+        let socket = yes!(Socket, Hook::SocketConnect, documented["socketio connect answer"]);
+        let SocketTerms { credentials, state, rooms } = *socket;
+        assert_eq!((&*credentials.user, credentials.expire_at_s), ("56", 4_000_000_000));
+        assert_eq!((&*credentials.info, &*state), (&br#"{"name": "Ann"}"#[..], &br#"{"plan": "free"}"#[..]));
+        assert_eq!(rooms, ["news"]);
     }
 
     /// The rejection in a verdict, with the verdict's kind.
     fn no(verdict: Verdict) -> (&'static str, Rejected) {
         match verdict {
             Verdict::Connection(Err(rejected)) => ("connection", rejected),
+            Verdict::Socket(Err(refused)) => ("socket", refused.rejected),
             Verdict::Subscription(Err(rejected)) => ("subscription", rejected),
             Verdict::Publish(Err(rejected)) => ("publish", rejected),
             Verdict::Rpc(Err(rejected)) => ("rpc", rejected),
             Verdict::Connection(Ok(_))
+            | Verdict::Socket(Ok(_))
             | Verdict::Subscription(Ok(_))
             | Verdict::Publish(Ok(_))
             | Verdict::Rpc(Ok(_)) => panic!("a yes"),
@@ -686,6 +732,7 @@ mod tests {
         let away = Rejected::Disconnect { code: 4501, reason: "go away".to_owned() };
         for (hook, kind) in [
             (Hook::Connect, "connection"),
+            (Hook::SocketConnect, "socket"),
             (Hook::Subscribe, "subscription"),
             (Hook::Publish, "publish"),
             (Hook::Rpc, "rpc"),
@@ -703,18 +750,19 @@ mod tests {
     fn hooks_have_the_applications_numbers_and_no_others() {
         let error = |code: &str| format!(r#"{{"error":{{"code":{code},"message":"no"}}}}"#);
         let disconnect = |code: &str| format!(r#"{{"disconnect":{{"code":{code},"reason":"no"}}}}"#);
-        for hook in [Hook::Connect, Hook::Subscribe, Hook::Publish, Hook::Rpc] {
+        for hook in [Hook::Connect, Hook::SocketConnect, Hook::Subscribe, Hook::Publish, Hook::Rpc] {
             for answer in ["400", "1999"].map(error).iter().chain(&["4000", "4499", "4999"].map(disconnect)) {
                 assert!(asked(hook).verdict(answer.as_bytes()).is_ok(), "{answer}");
             }
             let expired = asked(hook).verdict(error("109").as_bytes());
-            if matches!(hook, Hook::Connect | Hook::Subscribe) {
+            let connects = matches!(hook, Hook::Connect | Hook::SocketConnect);
+            if connects || hook == Hook::Subscribe {
                 assert_eq!(no(expired.unwrap()).1, Rejected::TokenExpired);
             } else {
                 assert!(expired.is_err());
             }
             let over = asked(hook).verdict(error("110").as_bytes());
-            if hook == Hook::Connect {
+            if connects {
                 let denied = Denied::Custom { code: 110, message: "no".into(), temporary: false };
                 assert_eq!(no(over.unwrap()).1, Rejected::Denied(denied));
             } else {
@@ -767,7 +815,8 @@ mod tests {
     fn a_time_of_an_answer_is_a_whole_number() {
         for time in ["9223372036854775808", "1e300", "4000000000.5", "4e9", r#""4000000000""#, "true", "[]"] {
             let answer = format!(r#"{{"result":{{"expire_at":{time}}}}}"#);
-            for hook in [Hook::Connect, Hook::Refresh, Hook::Subscribe, Hook::SubRefresh] {
+            for hook in [Hook::Connect, Hook::SocketConnect, Hook::Refresh, Hook::Subscribe, Hook::SubRefresh]
+            {
                 assert!(asked(hook).verdict(answer.as_bytes()).is_err(), "{hook:?}: {time}");
             }
         }
@@ -778,6 +827,7 @@ mod tests {
     fn an_answer_is_read_by_the_fields_of_its_own_hook() {
         let own = |hook| match hook {
             Hook::Connect => "user expire_at info b64info data b64data channels subs caps meta",
+            Hook::SocketConnect => "user expire_at info b64info state rooms",
             Hook::Refresh => "expired expire_at info b64info caps meta",
             Hook::Subscribe => "expire_at info b64info data b64data override",
             Hook::SubRefresh => "expired expire_at info b64info",
@@ -795,6 +845,7 @@ mod tests {
             ("caps", "{}"),
             ("override", r#"{"presence":true}"#),
             ("skip_history", "5"),
+            ("rooms", "5"),
             ("labels", "5"),
             ("Tags", "[1]"),
         ];
@@ -813,6 +864,7 @@ mod tests {
     fn an_empty_answer_allows_all_but_to_connect() {
         for answer in ["{}", r#"{"result":null,"error":null,"disconnect":null}"#] {
             assert_eq!(no(verdict(Hook::Connect, answer)), ("connection", Rejected::NoCredentials));
+            assert_eq!(no(verdict(Hook::SocketConnect, answer)), ("socket", Rejected::NoCredentials));
         }
         for answer in ["{}", r#"{"result":{}}"#, r#"{"result":{"b64data":null,"b64info":""}}"#] {
             assert_eq!(yes!(Publish, Hook::Publish, answer), Replaced::default());

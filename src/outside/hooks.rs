@@ -44,9 +44,9 @@ struct Open {
 }
 
 /// All unnamed hooks, in the order of [`place`].
-fn all(options: &Options) -> [&Option<HookOptions>; 6] {
-    let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, .. } = options;
-    [connect, refresh, rpc, subscribe, publish, sub_refresh]
+fn all(options: &Options) -> [&Option<HookOptions>; 7] {
+    let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, socket_connect, .. } = options;
+    [connect, refresh, rpc, subscribe, publish, sub_refresh, socket_connect]
 }
 
 /// The errors in the options of all hooks.
@@ -138,7 +138,7 @@ impl Hooks {
     fn endpoint(&self, asked: &Asked) -> Option<&Endpoint> {
         let channel = || asked.channel.as_deref().and_then(|channel| self.namespaces.resolve(channel));
         let name = match asked.hook {
-            Hook::Connect | Hook::Refresh => "",
+            Hook::Connect | Hook::SocketConnect | Hook::Refresh => "",
             Hook::Rpc => match &self.calls {
                 Some(calls) => calls.route(asked.method.as_deref().unwrap_or_default()).ok()?,
                 None => "",

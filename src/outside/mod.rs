@@ -6,7 +6,7 @@
 //!
 //! * Tokens: `token` (claims), `keys`, `jwks` (key sets), `verifier`, `workers` (threads), `complaints` (the log),
 //!   `mint`.
-//! * Hooks: `hooks`, `hook_wire` (requests and answers), `endpoint`, `named` (variables in its URL and headers),
+//! * Hooks: `hooks`, `hook_wire` (requests and answers; `socket_wire` of sockets), `endpoint`, `named` (variables in its URL and headers),
 //!   `http` (the client), `redirect`, `watched`, `trust` (certificates). `states` reports channels with their first
 //!   and last subscriber.
 //! * `terms` is common to tokens and hooks; `options` and `counts` are the settings and the metrics of both.
@@ -25,6 +25,7 @@ mod mint;
 mod named;
 pub mod options;
 mod redirect;
+mod socket_wire;
 mod states;
 mod terms;
 mod token;

@@ -42,6 +42,23 @@ pub struct TokenOptions {
     pub insecure_skip_jwks_endpoint_safety_check: bool,
 }
 
+impl TokenOptions {
+    /// Whether there is a key by which a token could be verified.
+    pub fn has_keys(&self) -> bool {
+        let Self { hmac_secret_key, hmac_previous_secret_key, rsa_public_key, .. } = self;
+        let Self { ecdsa_public_key, eddsa_public_key, jwks_public_endpoint, .. } = self;
+        let keys = [
+            hmac_secret_key,
+            hmac_previous_secret_key,
+            rsa_public_key,
+            ecdsa_public_key,
+            eddsa_public_key,
+            jwks_public_endpoint,
+        ];
+        keys.into_iter().any(|key| !key.is_empty())
+    }
+}
+
 /// Options of one of the application's hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookOptions {
@@ -187,6 +204,8 @@ pub struct Options {
     pub subscription_token: Option<TokenOptions>,
     /// Hook for connections without a token.
     pub connect: Option<HookOptions>,
+    /// Hook for Socket.IO sockets without a token.
+    pub socket_connect: Option<HookOptions>,
     /// Hook for connections that are about to expire.
     pub refresh: Option<HookOptions>,
     /// Hook for calls.
@@ -225,7 +244,7 @@ impl Options {
         let Namespaces { without_namespace, named, .. } = &*self.namespaces;
         let channels = || std::iter::once(without_namespace).chain(named.values());
         match hook {
-            Hook::Connect | Hook::Refresh => BTreeSet::new(),
+            Hook::Connect | Hook::SocketConnect | Hook::Refresh => BTreeSet::new(),
             Hook::Rpc => self.calls.iter().flat_map(Calls::hooks).collect(),
             Hook::Subscribe => {
                 channels().filter(|c| c.subscribe_proxy_enabled).map(|c| &*c.subscribe_proxy_name).collect()
@@ -247,6 +266,7 @@ impl Default for Options {
             token: TokenOptions::default(),
             subscription_token: None,
             connect: None,
+            socket_connect: None,
             refresh: None,
             rpc: None,
             subscribe: None,

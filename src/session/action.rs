@@ -1,5 +1,7 @@
 //! Requests of sessions to their shards.
 
+use std::sync::Arc;
+
 use super::Deferred;
 use super::desk::PlainRequest;
 use super::polling::Poll;
@@ -57,6 +59,11 @@ pub enum Action {
     },
     /// Forward this request for an answer from outside; [`super::Session::answered`] takes the answer.
     HandOver(Box<PlainRequest>),
+    /// Tell the home of a user that the connection has no socket of the user any more.
+    UserLeft {
+        /// The user.
+        user: Arc<str>,
+    },
     /// Schedule the answer to a wrong key, by [`super::Session::answered`].
     WrongKey,
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::labels;
-use super::{Action, ClientId, Endpoints, Secret, SocketIoOptions};
+use super::{Action, ClaimRules, ClientId, Endpoints, Secret, SocketIoOptions};
 use crate::base::bucket::SharedBucket;
 use crate::base::counters::ByPlace;
 use crate::base::networks::Networks;
@@ -199,6 +199,8 @@ pub struct Settings {
     pub trusted_proxies: Networks,
     /// Options of the Socket.IO endpoint.
     pub socketio: SocketIoOptions,
+    /// How the clients of its sockets are identified.
+    pub claims: ClaimRules,
     /// The rate of new clients.
     pub connects: ConnectRate,
 }

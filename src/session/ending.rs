@@ -111,7 +111,7 @@ impl CloseReason {
 }
 
 /// The protocol's code and text; raw clients get the same.
-fn code_of(why: Dismissed) -> Disconnect {
+pub(super) fn code_of(why: Dismissed) -> Disconnect {
     match why {
         Dismissed::Internal => Disconnect::INTERNAL,
         Dismissed::InvalidToken => Disconnect::INVALID_TOKEN,

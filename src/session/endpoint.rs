@@ -304,6 +304,12 @@ impl Endpoints {
 
     /// The part of the request that is kept until the connect command.
     fn opening(&self, request: &Request<'_>) -> Opening {
+        let (headers, token) = self.kept(request);
+        Opening { headers, token, held: None }
+    }
+
+    /// The kept headers of the request, and the token of the cookie; empty for none.
+    pub(super) fn kept(&self, request: &Request<'_>) -> (Vec<(String, String)>, String) {
         let mut headers = Vec::new();
         for name in &self.kept_headers {
             headers.extend(request.values(name).map(|value| (name.clone(), value.into_owned())));
@@ -312,12 +318,12 @@ impl Endpoints {
             "" => None,
             name => request.cookie(name),
         };
-        Opening { headers, token: token.unwrap_or_default(), held: None }
+        (headers, token.unwrap_or_default())
     }
 }
 
 /// Refuses a new client beyond the rate of the process.
-fn admit_client(cx: &Context<'_>) -> Result<(), Refusal> {
+pub(super) fn admit_client(cx: &Context<'_>) -> Result<(), Refusal> {
     if cx.settings.connects.take(cx.now_ms) { Ok(()) } else { Err(TOO_MANY_CLIENTS) }
 }
 

@@ -142,6 +142,16 @@ impl<S> Session<S> {
         }
     }
 
+    /// The name of the transport for hooks; empty where there is none.
+    pub fn transport_name(&self) -> &'static str {
+        match self {
+            Self::Centrifuge(session) => session.transport().name(),
+            Self::SocketIo(session) if session.is_polled() => "polling",
+            Self::SocketIo(_) => "websocket",
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Raw(_) | Self::Ended => "",
+        }
+    }
+
     /// The kind of the session in metrics; `None` for one that is not open.
     pub(crate) fn kind(&self) -> Option<SessionKind> {
         match self {
@@ -152,16 +162,12 @@ impl<S> Session<S> {
         }
     }
 
-    /// The name of the encoding for hooks; empty where there is none.
+    /// The name of the encoding, or of another protocol, for hooks; empty where there is none.
     pub fn encoding_name(&self) -> &'static str {
         match self {
             Self::Centrifuge(session) => session.encoding().name(),
-            Self::Head(_)
-            | Self::Away(_)
-            | Self::Probe(_)
-            | Self::Raw(_)
-            | Self::SocketIo(_)
-            | Self::Ended => "",
+            Self::SocketIo(_) => "socketio",
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Raw(_) | Self::Ended => "",
         }
     }
 

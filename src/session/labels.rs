@@ -53,7 +53,7 @@ pub(crate) fn code_labels(codes: &[u32]) -> impl Iterator<Item = String> {
 #[inline]
 pub(crate) fn command_place(ask: &Ask) -> usize {
     match ask {
-        Ask::Identify(_) => 0,
+        Ask::Identify(_) | Ask::Claim(_) => 0,
         Ask::Enter(_) => 1,
         Ask::Leave { .. } | Ask::LeaveGroup { .. } => 2,
         Ask::Publish { .. } | Ask::Emit(_) => 3,

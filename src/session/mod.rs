@@ -8,6 +8,7 @@
 //! * `centrifuge`: its commands become asks (`commands`); `replies` and `pushes` write the results with the protocol's
 //!   numbers. `raw`: endpoints of a [`Handler`]. `socketio`, over `engine`: sockets of a Socket.IO application. `desk`:
 //!   requests that are answered outside the shards.
+//! * `claims`: the identities of several clients that share a connection.
 //! * `polling`: requests of HTTP long-polling, for sessions without a socket; `probe`: a WebSocket that is to replace them.
 //! * `context` is the input and output of each call, `action` the list of everything that a client can cause.
 //! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of
@@ -19,6 +20,7 @@
 mod action;
 mod bound;
 pub mod centrifuge;
+mod claims;
 mod client_id;
 mod context;
 mod deferred;
@@ -59,7 +61,8 @@ use pongs::Pongs;
 pub(crate) use probe::{ProbeStep, UpgradeAsk};
 pub use raw::{Handler, Message, NoHandler, Peer};
 pub use secret::Secret;
-pub use socketio::SocketIoOptions;
+pub(crate) use socketio::{Admission, Expired, Identity, SocketRefusal};
+pub use socketio::{ClaimRules, SocketIoOptions};
 pub use transport::Transport;
 pub(crate) use transport::{SessionKind, kinds};
 
@@ -484,6 +487,7 @@ pub(crate) mod tests {
             secret: Secret::new(Seed::from(7)),
             trusted_proxies: Networks::default(),
             socketio: SocketIoOptions::default(),
+            claims: ClaimRules::default(),
             connects: ConnectRate::default(),
         }
     }

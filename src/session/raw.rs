@@ -115,6 +115,12 @@ pub trait Handler: Send + 'static {
     /// Called when the connection is over; its state is returned. It has left its groups already.
     fn closed(&mut self, _state: Self::State, _client: ClientId, _reason: &CloseReason) {}
 
+    /// Whether the handler is a Socket.IO application, so that it decides about clients where no way to identify them is
+    /// configured.
+    fn serves_sockets(&self) -> bool {
+        true
+    }
+
     /// The methods of [`Events`](super::socketio::Events), for a handler that serves endpoints of its own beside a
     /// Socket.IO application: both have the same state. Without them, every namespace is unknown. See
     /// [`Events::connect`](super::socketio::Events::connect).

@@ -258,6 +258,8 @@ counters! {
     limited_memory,
     /// Connections closed (3504): their user is at the limit of connections.
     limited_user_connections,
+    /// Sockets refused because of who their client is, or is not.
+    refused_sockets,
     /// Connections closed (1009) and requests refused (413): their message is longer than the limit.
     limited_message_bytes,
     /// Requested recoveries that returned all missed publications.

@@ -260,7 +260,11 @@ impl<W: World> Shard<W> {
         let carry = &self.door.clients.channels.carry;
         let is_counted =
             |conn: &Conn<W::Socket, W::State>| conn.client.as_ref().is_some_and(|client| client.is_counted);
-        (clients.users.len(), carry.conns.iter().filter(|(_, conn)| is_counted(conn)).count())
+        let counted = carry
+            .conns
+            .iter()
+            .map(|(_, conn)| usize::from(is_counted(conn)) + conn.session.counted_user_count());
+        (clients.users.len(), counted.sum())
     }
 }
 

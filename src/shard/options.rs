@@ -12,7 +12,7 @@ use crate::hub::home;
 use crate::hub::options::Namespaces;
 use crate::proto::ws;
 use crate::proto::ws::press;
-use crate::session::{ConnectRate, Endpoints, Secret, Settings, SocketIoOptions, Speaks};
+use crate::session::{ClaimRules, ConnectRate, Endpoints, Secret, Settings, SocketIoOptions, Speaks};
 use crate::shard::counters::CLIENT_NAMES_MAX;
 
 /// Properties of a listener.
@@ -52,6 +52,8 @@ pub struct Options {
     pub endpoints: Endpoints,
     /// Options of the Socket.IO endpoint.
     pub socketio: SocketIoOptions,
+    /// Whether a way to prove the identity of a Socket.IO client is configured.
+    pub identifies_sockets: bool,
     /// Networks of proxies whose PROXY, `X-Forwarded-For` and `Forwarded` headers are trusted.
     pub trusted_proxies: Networks,
     /// Whether connections of trusted proxies begin with a PROXY header.
@@ -126,6 +128,10 @@ impl Options {
             secret,
             trusted_proxies: self.trusted_proxies.clone(),
             socketio: self.socketio.clone(),
+            claims: ClaimRules {
+                identifies: self.identifies_sockets,
+                are_limited: self.rates.connects_per_ip_max > 0 || self.rates.connects_max > 0,
+            },
             connects: ConnectRate::new(&rates.connects, self.rates.connects_max),
         }
     }

@@ -59,6 +59,8 @@ pub struct Busy;
 pub enum Hook {
     /// Connections without a token.
     Connect,
+    /// Sockets without a token: clients that share a connection.
+    SocketConnect,
     /// Connections about to expire.
     Refresh,
     /// Calls.
@@ -132,6 +134,13 @@ pub enum Question {
         /// Channels that it wants to recover.
         channels: Vec<String>,
     },
+    /// Call the connect hook of sockets.
+    SocketConnect {
+        /// The connection; without a user yet.
+        who: Who,
+        /// The claim of the client.
+        claim: Box<SocketClaim>,
+    },
     /// Call the refresh hook.
     Refresh {
         /// The client.
@@ -178,12 +187,50 @@ pub enum Question {
 pub enum Verdict {
     /// About a connection token, from a connect hook or a refresh.
     Connection(Result<Box<Credentials>, Rejected>),
+    /// From a connect hook of sockets.
+    Socket(SocketVerdict),
     /// About a subscription token, from a subscribe hook or a sub_refresh.
     Subscription(Result<Box<Grant>, Rejected>),
     /// From a publish hook: data in place of the client's, if any, and whether to leave it out of the history.
     Publish(Result<Replaced, Rejected>),
     /// From a call: the result.
     Rpc(Result<Payload, Rejected>),
+}
+
+/// The claim of a client that asks for a socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketClaim {
+    /// The namespace.
+    pub namespace: Box<str>,
+    /// The id that the socket will have.
+    pub id: Box<str>,
+    /// The application's part of the query of the request that opened the connection.
+    pub query: Box<str>,
+    /// The client's `auth`, JSON; empty for none.
+    pub auth: String,
+}
+
+/// The answer of a connect hook of sockets.
+pub type SocketVerdict = Result<Box<SocketTerms>, SocketRejected>;
+
+/// The identity and terms of a socket.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SocketTerms {
+    /// The identity.
+    pub credentials: Credentials,
+    /// State for later hooks, raw JSON; empty for none.
+    pub state: Vec<u8>,
+    /// Rooms that the socket enters.
+    pub rooms: Vec<String>,
+}
+
+/// The rejection of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketRejected {
+    /// The reason.
+    pub rejected: Rejected,
+    /// The application's data of the error, raw JSON; empty for none.
+    pub data: Vec<u8>,
 }
 
 /// Changes of a publication by a publish hook.

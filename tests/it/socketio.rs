@@ -17,6 +17,7 @@ use crate::support::{Frame, Peer, Server};
 #[expect(dead_code, unreachable_pub, reason = "elsewhere it is a program of its own")]
 mod conformance;
 
+mod identity;
 pub(crate) mod polling;
 mod upgrade;
 

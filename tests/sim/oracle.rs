@@ -72,6 +72,7 @@ impl Oracle {
             | Question::SubscriptionToken(_)
             | Question::Refresh { .. }
             | Question::Rpc { .. }
+            | Question::SocketConnect { .. }
             | Question::SubRefresh { .. }) => panic!("nobody has a hook for {other:?}"),
         };
         Some((reply_to.shard, Letter::Verdict { reply_to, verdict: Box::new(verdict) }))
@@ -118,6 +119,7 @@ impl Outside for Oracle {
             | Question::SubscriptionToken(_)
             | Question::Refresh { .. }
             | Question::Rpc { .. }
+            | Question::SocketConnect { .. }
             | Question::SubRefresh { .. } => {}
         }
         self.asked.lock().unwrap().push((reply_to, question));
@@ -135,7 +137,7 @@ impl Outside for Oracle {
             Hook::Connect => self.hooks_connect,
             Hook::Subscribe => self.hooks_subscribe,
             Hook::Publish => self.hooks_publish,
-            Hook::Refresh | Hook::Rpc | Hook::SubRefresh => false,
+            Hook::Refresh | Hook::Rpc | Hook::SubRefresh | Hook::SocketConnect => false,
         }
     }
 }

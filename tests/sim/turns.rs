@@ -190,7 +190,10 @@ impl Scene {
                 Verdict::Subscription(no.map_or_else(|| Ok(Box::new(grant)), Err))
             }
             Question::ConnectionToken(_) => known(),
-            other @ (Question::Connect { .. } | Question::Refresh { .. } | Question::SubRefresh { .. }) => {
+            other @ (Question::Connect { .. }
+            | Question::SocketConnect { .. }
+            | Question::Refresh { .. }
+            | Question::SubRefresh { .. }) => {
                 panic!("nobody asks {other:?}")
             }
         };

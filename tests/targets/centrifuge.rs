@@ -106,6 +106,7 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             | Action::Poll(_)
             | Action::Upgrade(_)
             | Action::Probe { .. }
+            | Action::UserLeft { .. }
             | Action::WrongKey) => {
                 panic!("{other:?} is not a client's to ask")
             }
@@ -134,7 +135,9 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             Ask::Call { data, .. } => Reply::Called(PayloadRef::of(data)),
             Ask::Renew { .. } => Reply::Renewed { ttl_s: 0 },
             Ask::RenewIn { .. } => Reply::RenewedIn { ttl_s: 0 },
-            Ask::Emit(_) | Ask::LeaveGroup { .. } => panic!("{ask:?} is not a client's to ask"),
+            Ask::Claim(_) | Ask::Emit(_) | Ask::LeaveGroup { .. } => {
+                panic!("{ask:?} is not a client's to ask")
+            }
         };
         driver.with(|session, handler, cx| match count % 2 {
             0 => assert_eq!(session.reply(id, &reply, handler, cx), Ok(())),

@@ -41,8 +41,8 @@ use throng::parts::proto::ws::{Limits, Press, put_frame};
 use throng::parts::session::Told;
 use throng::parts::session::raw::Echo;
 use throng::parts::session::{
-    Action, ClientId, CloseReason, ConnectRate, Context, Counts, Endpoint, Endpoints, Forwarded, InPlace,
-    Secret, Serves, Session, Settings, Transport,
+    Action, ClaimRules, ClientId, CloseReason, ConnectRate, Context, Counts, Endpoint, Endpoints, Forwarded,
+    InPlace, Secret, Serves, Session, Settings, Transport,
 };
 
 /// All endpoints, where they usually are.
@@ -80,6 +80,7 @@ impl Driver {
             secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
             socketio: SocketIoOptions::default(),
+            claims: ClaimRules::default(),
             connects: ConnectRate::default(),
         };
         let handler = Echo::new("/echo");

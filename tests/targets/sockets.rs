@@ -6,7 +6,8 @@ use throng::parts::hub::words::{Ask, Entered, Reply};
 use throng::parts::proto::socketio::{SocketProtocol, msgpack, read};
 use throng::parts::proto::ws::{Limits, Press};
 use throng::parts::session::{
-    Action, ClientId, CloseReason, ConnectRate, Context, Counts, Forwarded, Secret, Session, Settings, Told,
+    Action, ClaimRules, ClientId, CloseReason, ConnectRate, Context, Counts, Forwarded, Secret, Session,
+    Settings, Told,
 };
 use throng::socketio::{Acked, Admit, Binary, Connecting, Ending, Event, Events, Gone, Socket, SocketIo};
 
@@ -184,6 +185,7 @@ impl Life {
             limits_calls: false,
             secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
+            claims: ClaimRules::default(),
             connects: ConnectRate::default(),
             socketio,
         };

@@ -55,7 +55,9 @@ fn judged(token: Token<'_>) -> bool {
             return true;
         }
         Verdict::Connection(Err(rejected)) | Verdict::Subscription(Err(rejected)) => rejected,
-        other @ (Verdict::Publish(_) | Verdict::Rpc(_)) => panic!("no answer to a token: {other:?}"),
+        other @ (Verdict::Socket(_) | Verdict::Publish(_) | Verdict::Rpc(_)) => {
+            panic!("no answer to a token: {other:?}")
+        }
     };
     match rejected {
         Rejected::TokenExpired | Rejected::TokenInvalid => {}

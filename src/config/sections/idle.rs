@@ -35,6 +35,12 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
     let asks = |kind| sections.asks_unnamed(kind);
     for (path, switch, is_asked, endpoint) in [
         ("client.proxy.connect", "", sections.connect_enabled, &sections.connect.endpoint),
+        (
+            "socketio.proxy.connect",
+            "",
+            sections.socket_connect_enabled && sections.socketio.enabled,
+            &sections.socket_connect.endpoint,
+        ),
         ("client.proxy.refresh", "", sections.refresh_enabled, &sections.refresh.endpoint),
         ("rpc.proxy", "rpc.without_namespace.proxy_enabled = true", asks("rpc"), &sections.rpc.endpoint),
         (

@@ -338,6 +338,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         |s| Slot::Count(&mut s.socketio.namespaces_max, 1..=255),
     ),
     key(
+        "socketio.proxy.connect.enabled",
+        "Call the connect hook for Socket.IO sockets without a token",
+        |s| Slot::Switch(&mut s.socket_connect_enabled),
+    ),
+    key(
         "http_server.tls.enabled",
         "Encrypt the connections of clients; tls_cert and tls_key say the same for several certificates",
         |s| Slot::Switch(&mut s.tls.enabled),

@@ -46,6 +46,8 @@ pub struct Sections {
     subscription_token: TokenOptions,
     connect_enabled: bool,
     connect: HookOptions,
+    socket_connect_enabled: bool,
+    socket_connect: HookOptions,
     refresh_enabled: bool,
     refresh: HookOptions,
     rpc: HookOptions,
@@ -266,7 +268,9 @@ impl Sections {
     /// Gives all hooks the variables that their texts may name.
     pub(super) fn give_variables(&mut self, variables: &NamedVariables) {
         let Self { connect, refresh, rpc, subscribe, publish, sub_refresh, state, proxies, .. } = self;
+        let of_sockets = [&mut self.socket_connect];
         let unnamed = [connect, refresh, rpc, subscribe, publish, sub_refresh, state].into_iter();
+        let unnamed = unnamed.chain(of_sockets);
         for hook in unnamed.chain(proxies.iter_mut().map(|named| &mut named.options)) {
             hook.variables = variables.clone();
         }

@@ -16,6 +16,7 @@ pub(in super::super) struct Conflict {
 }
 
 const CONNECT: &str = "client.proxy.connect";
+const SOCKET_CONNECT: &str = "socketio.proxy.connect";
 pub(super) const ORIGINS: &str = "client.allowed_origins";
 
 /// All conflicts of the sections.
@@ -45,6 +46,7 @@ fn outside_conflict(told: &str) -> Conflict {
         named if named.starts_with("proxies.") => named.to_owned(),
         "connect" | "refresh" => format!("client.proxy.{name}"),
         "rpc" => "rpc.proxy".to_owned(),
+        "socketio_connect" => SOCKET_CONNECT.to_owned(),
         _ => format!("channel.proxy.{name}"),
     };
     let path = match option.strip_prefix("the ").and_then(|rest| rest.split_once(" hook's ")) {
@@ -186,6 +188,8 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
         }
     };
     rule(sections.connect_enabled, &sections.connect, "client.proxy.connect.enabled", CONNECT);
+    let (is_on, hook) = (sections.socket_connect_enabled, &sections.socket_connect);
+    rule(is_on, hook, "socketio.proxy.connect.enabled", SOCKET_CONNECT);
     let refresh = "client.proxy.refresh";
     rule(sections.refresh_enabled, &sections.refresh, "client.proxy.refresh.enabled", refresh);
     named(sections, tell);
@@ -230,6 +234,7 @@ fn origins(sections: &Sections, tell: Tell<'_>) {
     let is_cookie = |name: &String| name.eq_ignore_ascii_case("cookie");
     for (hook, is_asked, options) in [
         ("client.proxy.connect", sections.connect_enabled, &sections.connect),
+        (SOCKET_CONNECT, sections.socket_connect_enabled, &sections.socket_connect),
         ("client.proxy.refresh", sections.refresh_enabled, &sections.refresh),
         ("rpc.proxy", sections.calls.enabled || !sections.call_namespaces.is_empty(), &sections.rpc),
         ("channel.proxy.subscribe", sections.any(|c| c.subscribe_proxy_enabled), &sections.subscribe),
@@ -307,9 +312,10 @@ const FIXED_PATHS: [&str; 2] = ["/ready", "/debug/memory"];
 
 impl Sections {
     /// The hooks without a name: the path of each section, and its options.
-    pub(super) fn hooks(&self) -> [(&'static str, &HookOptions); 7] {
+    pub(super) fn hooks(&self) -> [(&'static str, &HookOptions); 8] {
         [
             (CONNECT, &self.connect),
+            (SOCKET_CONNECT, &self.socket_connect),
             ("client.proxy.refresh", &self.refresh),
             ("rpc.proxy", &self.rpc),
             ("channel.proxy.subscribe", &self.subscribe),

@@ -23,6 +23,8 @@ impl Default for Sections {
             subscription_token: TokenOptions::default(),
             connect_enabled: false,
             connect: HookOptions::default(),
+            socket_connect_enabled: false,
+            socket_connect: HookOptions::default(),
             refresh_enabled: false,
             refresh: HookOptions::default(),
             rpc: HookOptions::default(),
@@ -106,6 +108,7 @@ impl Sections {
         outside.token = self.token.clone();
         outside.subscription_token = self.subscription_token_enabled.then(|| self.subscription_token.clone());
         outside.connect = asked(self.connect_enabled, &self.connect);
+        outside.socket_connect = asked(self.socket_connect_enabled, &self.socket_connect);
         outside.refresh = asked(self.refresh_enabled, &self.refresh);
         outside.rpc = asked(self.asks_unnamed("rpc"), &self.rpc);
         outside.subscribe = asked(self.asks_unnamed("subscribe"), &self.subscribe);
@@ -120,6 +123,7 @@ impl Sections {
         outside.state = asked(self.any(|c| c.state_proxy_enabled), &self.state);
         let hooks = [
             &mut outside.connect,
+            &mut outside.socket_connect,
             &mut outside.refresh,
             &mut outside.rpc,
             &mut outside.subscribe,

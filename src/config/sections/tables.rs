@@ -36,6 +36,11 @@ pub static TABLES: &[KeyTable] = &[
         kind: Kind::Hook(|s| &mut s.refresh),
     },
     KeyTable {
+        path: "socketio.proxy.connect",
+        help: "Called for Socket.IO sockets without a token, if `enabled`",
+        kind: Kind::Hook(|s| &mut s.socket_connect),
+    },
+    KeyTable {
         path: "channel.proxy.subscribe",
         help: "Called for subscriptions, where `subscribe_proxy_enabled`",
         kind: Kind::Hook(|s| &mut s.subscribe),

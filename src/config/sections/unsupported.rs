@@ -180,13 +180,16 @@ pub static UNSUPPORTED: &[Unsupported] = &[
 
 const NO_POLLING: &str = "HTTP long-polling is not served yet, and this counts only with it";
 
+const EVENTS_IN_RUST: &str = "hooks for events are not served yet: write the application in Rust";
+
 /// Keys of throng's own sections that a later version serves.
 static NOT_YET: &[Unsupported] = &[
     no("socketio.cookie", NO_POLLING),
     no("socketio.allow_eio3", "clients of Socket.IO 2 are not served yet: use version 3 or later"),
     no("socketio.homes", "every namespace has one home"),
     no("socketio.recovery_ttl", "connection state recovery is not served yet"),
-    no("socketio.proxy", "hooks for Socket.IO are not served yet: write the application in Rust"),
+    no("socketio.proxy.event", EVENTS_IN_RUST),
+    no("socketio.proxy.disconnect", EVENTS_IN_RUST),
     no("socketio.rules", "rules for Socket.IO are not served yet: write the application in Rust"),
 ];
 

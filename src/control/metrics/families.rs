@@ -309,6 +309,11 @@ static FAMILIES: &[Family] = &[
             ],
         ),
     },
+    total(
+        "throng_socketio_refused_total",
+        "refused_sockets",
+        "Socket.IO sockets that were refused because of who their client is, or is not.",
+    ),
     total("throng_recoveries_total", "recoveries", "Recoveries that delivered all missed publications."),
     total(
         "throng_recoveries_failed_total",

@@ -1,6 +1,7 @@
 //! Engine.IO sessions of protocol 4: open, heartbeat, close, and packets in both directions.
 //!
 //! * `open` answers requests: it opens a session, or refuses as the protocol demands.
+//! * `opening`: the kept part of the request.
 //! * `outlet`: how packets leave. Nothing else knows whether a session is a WebSocket or is polled.
 //!
 //! Invariant: the server pings every `ping_interval`, whatever else it sends: clients close when no ping has come for an
@@ -8,9 +9,11 @@
 //! ([`super::probe`]).
 
 mod open;
+mod opening;
 mod outlet;
 
 pub(in crate::session) use open::{Handshake, PollQuery, open};
+pub(in crate::session) use opening::EngineOpening;
 pub(in crate::session) use outlet::{Outlet, Target, end_of_poll, noop_of_poll, polled_body};
 
 use super::probe::Way;

@@ -3,34 +3,28 @@
 //! Invariant: a refusal has the protocol's code and message: clients and test suites look at them.
 
 use super::outlet::SEPARATOR;
-use super::{Engine, Outlet};
+use super::{Engine, EngineOpening, Outlet};
 use crate::base::slots::Key;
 use crate::proto::engine::{EngineProtocol, EngineQuery, EngineRefusal, Open, TransportAsked};
 use crate::proto::http::{Refusal, Request, Status, connection_line};
 use crate::proto::ws::handshake::Upgrade;
 use crate::proto::ws::{Deflate, Kind, frame};
 use crate::session::Context;
-use crate::session::endpoint::Opened;
+use crate::session::endpoint::{Opened, admit_client};
 use crate::session::polling::{Poll, PollAsk, PollOpening};
 use crate::session::probe::{UpgradeAsk, Way};
-
-/// Parameters of the query that belong to Engine.IO; the others are the application's.
-const OWN_PARAMETERS: [&str; 6] = ["EIO", "transport", "sid", "t", "b64", "j"];
 
 /// A session that was opened by WebSocket.
 #[derive(Debug)]
 pub(in crate::session) struct Handshake {
     pub(in crate::session) engine: Engine,
-    /// The application's part of the query.
-    pub(in crate::session) query: Box<str>,
+    /// The kept part of the request, if any.
+    pub(in crate::session) opening: Option<Box<EngineOpening>>,
 }
 
-/// The query of a request that opens a session by HTTP long-polling.
+/// A request that opens a session by HTTP long-polling: the kept part of it.
 #[derive(Debug, PartialEq)]
-pub(in crate::session) struct PollQuery {
-    /// The application's part of the query.
-    query: Box<str>,
-}
+pub(in crate::session) struct PollQuery(Option<Box<EngineOpening>>);
 
 impl PollQuery {
     /// Opens the session, and appends the packet that says so to `cx.out`.
@@ -38,7 +32,7 @@ impl PollQuery {
         let is_msgpack = cx.settings.socketio.is_msgpack;
         let outlet = Outlet { base64: true, is_msgpack, deflate: Deflate::Off, is_polled: true };
         put_open(outlet, cx);
-        Handshake { engine: Engine::new(outlet, cx), query: self.query }
+        Handshake { engine: Engine::new(outlet, cx), opening: self.0 }
     }
 }
 
@@ -76,7 +70,8 @@ pub(in crate::session) fn open(
     match check(&query, request.method, is_upgrade, transports, place) {
         Ok(Wish::WebSocket) => open_websocket(request, &query, cx).map(Opened::Engine),
         Ok(Wish::Polling) => {
-            let query = PollQuery { query: of_application(text) };
+            admit_client(cx)?;
+            let query = PollQuery(EngineOpening::of(request, &cx.settings.endpoints));
             poll(None, PollAsk::Open(PollOpening(query)))
         }
         Ok(Wish::Fetch(place)) => poll(Some(place), PollAsk::Fetch),
@@ -109,6 +104,7 @@ fn open_websocket(
     cx: &mut Context<'_>,
 ) -> Result<Handshake, Refusal> {
     let upgrade = Upgrade::parse(request, &[], cx.press.is_on())?;
+    admit_client(cx)?;
     upgrade.write(cx.out);
     let outlet = Outlet {
         base64: query.base64,
@@ -117,8 +113,8 @@ fn open_websocket(
         is_polled: false,
     };
     put_open(outlet, cx);
-    let query = of_application(request.query.unwrap_or_default());
-    Ok(Handshake { engine: Engine::new(outlet, cx), query })
+    let opening = EngineOpening::of(request, &cx.settings.endpoints);
+    Ok(Handshake { engine: Engine::new(outlet, cx), opening })
 }
 
 /// Appends the packet that opens a session.
@@ -193,13 +189,6 @@ fn put_refusal(refusal: EngineRefusal, request: &Request<'_>, cors: &str, out: &
     out.extend_from_slice(&body);
 }
 
-/// The parameters of the query that are not Engine.IO's, as they were written.
-fn of_application(query: &str) -> Box<str> {
-    let is_own = |pair: &str| OWN_PARAMETERS.contains(&pair.split('=').next().unwrap_or_default());
-    let others = query.split('&').filter(|pair| !pair.is_empty() && !is_own(pair));
-    others.collect::<Vec<_>>().join("&").into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,17 +240,6 @@ mod tests {
         {
             let outcome = check(&EngineQuery::read(query), "GET", is_upgrade, &[served.to_owned()], |_| None);
             assert_eq!(outcome, Err(EngineRefusal::UnknownTransport), "{query}");
-        }
-    }
-
-    #[test]
-    fn the_application_gets_its_own_parameters() {
-        for (query, left) in [
-            ("EIO=4&transport=websocket&t=Oxy", ""),
-            ("token=a%20b&EIO=4&transport=websocket&&room=1", "token=a%20b&room=1"),
-            ("", ""),
-        ] {
-            assert_eq!(&*of_application(query), left);
         }
     }
 }

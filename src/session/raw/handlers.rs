@@ -31,6 +31,10 @@ impl Handler for NoHandler {
     fn message(&mut self, (): &mut (), _: Message<'_>, _: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
         Ok(())
     }
+
+    fn serves_sockets(&self) -> bool {
+        false
+    }
 }
 
 /// Sends every message back to its sender, at one path.
@@ -71,6 +75,10 @@ impl Handler for Echo {
     ) -> Result<(), CloseReason> {
         peer.send_back(message);
         Ok(())
+    }
+
+    fn serves_sockets(&self) -> bool {
+        false
     }
 
     /// The argument of any call is its result.
@@ -149,6 +157,10 @@ impl<A: Handler> Handler for Option<A> {
         if let Some(handler) = self {
             handler.closed(state, client, reason);
         }
+    }
+
+    fn serves_sockets(&self) -> bool {
+        self.as_ref().is_some_and(|handler| handler.serves_sockets())
     }
 
     fn socket_connect(&mut self, connecting: &Connecting<'_>) -> Admit<Self::State> {

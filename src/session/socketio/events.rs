@@ -114,6 +114,10 @@ pub struct Connecting<'a> {
     pub auth: Option<&'a str>,
     /// The application's part of the query of the request that opened the connection, as it was written; may be empty.
     pub query: &'a str,
+    /// The user by the client's token, certificate or proxy, or by the connect hook; empty when anonymous.
+    pub user: &'a str,
+    /// The client's information for others, from its token or hook: JSON, unless that gave other bytes; empty for none.
+    pub info: &'a [u8],
     /// Identity of the client's certificate, where TLS requests one (`tls_client_ca`).
     pub certificate: Option<ClientCertificate<'a>>,
 }
@@ -206,6 +210,10 @@ pub struct Gone<'a> {
     pub id: SocketId,
     /// Its connection, which may continue with other namespaces.
     pub client: ClientId,
+    /// The user; empty when anonymous.
+    pub user: &'a str,
+    /// The client's information for others; empty for none.
+    pub info: &'a [u8],
     /// The reason.
     pub why: Why<'a>,
     pub(super) place: Place<'a>,

@@ -3,7 +3,7 @@
 //! * The session: this file takes packets, `sockets` has the state of each namespace, `acks` the events that wait for
 //!   an answer.
 //! * The application: `events` has the trait and its values, `socket` what it can do with a socket, `rooms` what it can
-//!   send to several, `routes` a table of functions. `id`: public ids.
+//!   send to several, `routes` a table of functions. `id`: public ids, `identity`: who a client is.
 //! * `form`: events for several sockets, as each gets them.
 //! * `options`: the configuration of the endpoint.
 //!
@@ -14,6 +14,7 @@ mod acks;
 mod events;
 mod form;
 mod id;
+mod identity;
 mod options;
 mod rooms;
 mod routes;
@@ -25,6 +26,8 @@ mod tests;
 pub use events::{AckId, Acked, Admit, Binary, Connecting, Ending, Event, Events, Gone, SocketIo, Why};
 pub(super) use form::Form;
 pub use id::SocketId;
+pub use identity::ClaimRules;
+pub(crate) use identity::{Admission, Expired, Identity, SocketRefusal};
 pub use options::SocketIoOptions;
 pub use rooms::Emit;
 pub use routes::{Routes, Turn};
@@ -47,7 +50,7 @@ use sockets::Sockets;
 pub struct Session<S> {
     pub(super) decoder: Decoder,
     /// Boxed, so that sessions of all kinds are small.
-    sockets: Box<Sockets<S>>,
+    pub(super) sockets: Box<Sockets<S>>,
 }
 
 fn malformed(error: SocketError) -> CloseReason {

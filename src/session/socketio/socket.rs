@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::SocketId;
 use super::acks::Acks;
 use super::events::AckId;
+use super::identity::Identity;
 use crate::hub::selector::BadSelector;
 use crate::proto::socketio::write::{PacketWriter, Unsendable};
 use crate::proto::socketio::{Args, AttachmentStore, Attachments, JsonArgs, msgpack};
@@ -21,6 +22,7 @@ pub struct Socket<'a, 'b> {
     pub(super) outlet: Outlet,
     pub(super) namespace: &'a str,
     pub(super) number: u8,
+    pub(super) identity: Option<&'a Identity>,
     pub(super) acks: &'a mut Acks,
     pub(super) bound: Bound,
 }
@@ -120,6 +122,16 @@ impl Socket<'_, '_> {
     /// The connection, which all sockets of one client share.
     pub fn client(&self) -> ClientId {
         self.cx.client
+    }
+
+    /// The user; empty when anonymous.
+    pub fn user(&self) -> &str {
+        self.identity.map_or("", |identity| &identity.user)
+    }
+
+    /// The client's information for others, from its token or hook: JSON, unless that gave other bytes; empty for none.
+    pub fn info(&self) -> &[u8] {
+        self.identity.map_or(&[], |identity| &identity.info)
     }
 
     /// Identity of the client's certificate, where TLS requests one (`tls_client_ca`).

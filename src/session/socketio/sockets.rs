@@ -1,35 +1,45 @@
 //! The sockets of one connection, by namespace, and the packets for each.
 //!
-//! * `connecting`: from CONNECT until the application knows of the socket.
+//! * `pending`: from CONNECT until it is known who the client is; `connecting`: until the application knows of the socket.
+//! * `members`: users of the connection, and their expiry.
 //! * `plain`: arguments of either parser, as the application reads them.
 
 mod connecting;
+mod members;
+mod pending;
 mod plain;
 
 use smallvec::SmallVec;
 
 use super::acks::Acks;
 use super::events::{AckId, Acked, Ending, Event, Gone, Why};
+use super::identity::Identity;
 use super::rooms::Place;
 use super::{Socket, SocketId};
 use crate::hub::selector::namespace_channel;
-use crate::hub::words::Ask;
+use crate::hub::words::{Ask, Dismissed};
 use crate::proto::socketio::{Args, Assembler, Attachments, Packet, PacketBody, SocketEvent, msgpack, write};
 use crate::session::bound::Bound;
-use crate::session::engine::{Engine, Handshake, Outlet};
+use crate::session::engine::{Engine, EngineOpening, Handshake, Outlet};
 use crate::session::{Action, ClientId, CloseReason, Context, Handler, Settings};
+use connecting::Newcomer;
+use pending::{Pending, Waiting};
 use plain::Plain;
 
 /// The root namespace.
 const ROOT: &str = "/";
+const SECOND_CONNECT: CloseReason = CloseReason::Malformed("a second CONNECT for one namespace");
+
 /// The state of a connection, except for its WebSocket.
 #[derive(Debug)]
-pub(super) struct Sockets<S> {
+pub(in crate::session) struct Sockets<S> {
     pub(super) engine: Engine,
     pub(super) assembler: Assembler,
     list: SmallVec<[Entry<S>; 1]>,
-    /// The application's part of the query of the request.
-    query: Box<str>,
+    /// The kept part of the request.
+    opening: Option<Box<EngineOpening>>,
+    /// CONNECT packets without an answer.
+    waiting: Option<Box<Waiting>>,
     /// End of the time to connect to a first namespace, in milliseconds of the shard's clock; `u64::MAX` once it has.
     connect_by_ms: u64,
     /// The time at which the application is told of sockets that are connected, in milliseconds of the shard's clock.
@@ -42,11 +52,33 @@ pub(super) struct Sockets<S> {
 #[derive(Debug)]
 struct Entry<S> {
     state: S,
-    /// Empty for the root: most sockets are there, and own no name.
-    namespace: Box<str>,
+    /// `None` for an anonymous client in the root: most sockets.
+    about: Option<Box<About>>,
     acks: Acks,
     number: u8,
     stage: Stage,
+}
+
+/// The properties of a socket that most do not have.
+#[derive(Debug)]
+struct About {
+    /// Empty for the root.
+    namespace: Box<str>,
+    identity: Option<Box<Identity>>,
+}
+
+impl About {
+    /// The properties, if there are any.
+    fn new(namespace: &str, identity: Identity) -> Option<Box<Self>> {
+        let namespace = if namespace == ROOT { "" } else { namespace };
+        let identity = (identity != Identity::default()).then(|| Box::new(identity));
+        let is_plain = namespace.is_empty() && identity.is_none();
+        (!is_plain).then(|| Box::new(Self { namespace: namespace.into(), identity }))
+    }
+
+    fn name(about: Option<&Self>) -> &str {
+        about.map(|about| &*about.namespace).filter(|name| !name.is_empty()).unwrap_or(ROOT)
+    }
 }
 
 /// The beginning of a socket's life.
@@ -62,7 +94,12 @@ enum Stage {
 
 impl<S> Entry<S> {
     fn namespace(&self) -> &str {
-        if self.namespace.is_empty() { ROOT } else { &self.namespace }
+        About::name(self.about.as_deref())
+    }
+
+    /// The identity of its client; `None` for an anonymous one.
+    fn identity(&self) -> Option<&Identity> {
+        self.about.as_ref()?.identity.as_deref()
     }
 
     /// The parts of the socket that one method of the application gets.
@@ -72,30 +109,33 @@ impl<S> Entry<S> {
         bound: Bound,
         cx: &'e mut Context<'b>,
     ) -> (&'e mut S, Socket<'e, 'b>) {
-        let Self { state, namespace, acks, number, .. } = self;
-        let namespace = if namespace.is_empty() { ROOT } else { namespace };
-        (state, Socket { cx, outlet, namespace, number: *number, acks, bound })
+        let Self { state, about, acks, number, .. } = self;
+        let about = about.as_deref();
+        let (namespace, identity) = (About::name(about), about.and_then(|about| about.identity.as_deref()));
+        (state, Socket { cx, outlet, namespace, number: *number, identity, acks, bound })
     }
 }
 
 impl<S> Sockets<S> {
     pub(super) fn new(opening: Handshake, cx: &Context<'_>) -> Self {
-        let Handshake { engine, query } = opening;
+        let Handshake { engine, opening } = opening;
         Self {
             engine,
             assembler: Assembler::default(),
             list: SmallVec::new(),
-            query,
+            opening,
+            waiting: None,
             connect_by_ms: cx.now_ms.saturating_add(cx.settings.socketio.connect_timeout_ms),
             greet_at_ms: 0,
             next_number: 0,
         }
     }
 
-    /// Bytes of a packet that is not complete, and of events that wait for answers.
+    /// Bytes of a packet that is not complete, of events that wait for answers, and of CONNECT packets that do.
     pub(super) fn held_bytes(&self) -> usize {
         let acks: usize = self.list.iter().map(|entry| entry.acks.held_bytes()).sum();
-        self.assembler.held_bytes() + acks
+        let pending: usize = self.pending().iter().map(Pending::held_bytes).sum();
+        self.assembler.held_bytes() + acks + pending
     }
 
     pub(super) fn deadline_ms(&self) -> u64 {
@@ -105,7 +145,7 @@ impl<S> Sockets<S> {
             Stage::Greeted => entry.acks.due_ms(),
         };
         let sockets = self.list.iter().map(of).min().unwrap_or(u64::MAX);
-        self.engine.due_ms().min(self.connect_by_ms).min(sockets)
+        self.engine.due_ms().min(self.connect_by_ms).min(self.pending_until_ms()).min(sockets)
     }
 
     /// Takes a packet.
@@ -118,10 +158,13 @@ impl<S> Sockets<S> {
         let Packet { namespace, body, attachments } = packet;
         let at = self.place_of(namespace);
         match (body, at) {
-            (PacketBody::Connect { auth, .. }, None) => self.connect(namespace, auth, handler, cx),
-            (PacketBody::Connect { .. }, Some(_)) => {
-                Err(CloseReason::Malformed("a second CONNECT for one namespace"))
+            (PacketBody::Connect { .. }, None) if self.is_pending(namespace) => Err(SECOND_CONNECT),
+            (PacketBody::Disconnect, None) if self.is_pending(namespace) => {
+                self.withdraw(namespace, cx);
+                Ok(())
             }
+            (PacketBody::Connect { auth, .. }, None) => self.connect(namespace, auth, handler, cx),
+            (PacketBody::Connect { .. }, Some(_)) => Err(SECOND_CONNECT),
             (PacketBody::ConnectError(_), _) => {
                 Err(CloseReason::Malformed("CONNECT_ERROR, which only servers send"))
             }
@@ -262,6 +305,9 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) {
         let entry = self.list.remove(at);
+        if let Some(identity) = entry.identity() {
+            self.release(identity, cx);
+        }
         let ask = Ask::LeaveGroup { group: namespace_channel(entry.namespace()) };
         cx.actions.push(Action::Ask { id: 0, ask });
         let is_msgpack = self.engine.outlet().is_msgpack;
@@ -275,6 +321,9 @@ impl<S> Sockets<S> {
     ) -> Result<(), CloseReason> {
         if cx.now_ms >= self.connect_by_ms {
             return Err(CloseReason::Stale);
+        }
+        if cx.now_ms >= self.pending_until_ms() {
+            return Err(CloseReason::Dismissed(Dismissed::Internal));
         }
         self.engine.timer(cx)?;
         let mut at = 0;
@@ -306,6 +355,7 @@ impl<S> Sockets<S> {
         (settings, actions): (&Settings, &mut Vec<Action>),
     ) {
         let is_msgpack = self.engine.outlet().is_msgpack;
+        self.release_all(actions);
         for entry in self.list {
             let why = Why::ConnectionEnded(reason);
             return_state(entry, client, why, handler, (settings, is_msgpack, actions));
@@ -321,10 +371,12 @@ fn return_state<H: Handler>(
     handler: &mut H,
     (settings, is_msgpack, actions): (&Settings, bool, &mut Vec<Action>),
 ) {
-    let Entry { state, namespace, number, .. } = entry;
-    let namespace = if namespace.is_empty() { ROOT } else { &namespace };
+    let Entry { state, about, number, .. } = entry;
+    let namespace = About::name(about.as_deref());
+    let identity = about.as_deref().and_then(|about| about.identity.as_deref());
+    let (user, info) = identity.map_or(("", &[][..]), |identity| (&*identity.user, &*identity.info));
     let name_bytes_max = settings.channel_name_bytes_max;
     let place = Place { namespace, name_bytes_max, is_msgpack, actions };
     let id = SocketId::new(client, number);
-    handler.socket_closed(state, &mut Gone { namespace, id, client, why, place });
+    handler.socket_closed(state, &mut Gone { namespace, id, client, user, info, why, place });
 }

@@ -106,6 +106,9 @@ impl<W: World> Carry<W> {
     /// The Unix time in milliseconds at which the connection or one of its subscriptions ends.
     fn ends_at_ms(&self, conn: &Conn<W::Socket, W::State>) -> Option<u64> {
         let EndDelays { conn_ms, sub_ms } = self.end_delays;
+        if let Some(end_s) = conn.session.ends_at_s() {
+            return Some(end_s.saturating_mul(1000));
+        }
         conn.client.as_ref()?.ends_at_ms(conn_ms, sub_ms)
     }
 

@@ -48,8 +48,19 @@ impl<W: World> Channels<W> {
             self.tell_user_left(client.user().into(), key);
         }
         for action in actions {
-            if let Action::Ask { ask: Ask::Emit(emit), .. } = action {
-                self.emit(key, *emit);
+            match action {
+                Action::Ask { ask: Ask::Emit(emit), .. } => self.emit(key, *emit),
+                Action::UserLeft { user } => self.tell_user_left(user, key),
+                Action::Ask { .. }
+                | Action::Wait { .. }
+                | Action::Misused { .. }
+                | Action::SetTimer { .. }
+                | Action::Forward { .. }
+                | Action::Poll(_)
+                | Action::Upgrade(_)
+                | Action::Probe { .. }
+                | Action::HandOver(_)
+                | Action::WrongKey => {}
             }
         }
     }

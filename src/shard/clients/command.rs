@@ -42,6 +42,9 @@ impl<W: World> Clients<W> {
         if let Ask::Identify(ask) = ask {
             return self.connect(key, id, *ask);
         }
+        if let Ask::Claim(claim) = ask {
+            return self.claim(key, id, *claim);
+        }
         if !self.is_within_rates(key, &ask) {
             return self.deny_in_turn(key, id, Denied::TooMany);
         }
@@ -80,7 +83,7 @@ impl<W: World> Clients<W> {
             Ask::RenewIn { channel, token } => self.sub_refresh_command(key, id, channel, &token),
             Ask::Emit(emit) => self.channels.emit(key, *emit),
             Ask::LeaveGroup { group } => self.leave_group(key, &group),
-            Ask::Identify(_) => {}
+            Ask::Identify(_) | Ask::Claim(_) => {}
         }
     }
 
@@ -106,6 +109,7 @@ impl<W: World> Clients<W> {
             }
             Ask::History { .. } => (&mut buckets.histories, rates.histories_max, &c.rate_limited_histories),
             Ask::Identify(_)
+            | Ask::Claim(_)
             | Ask::Leave { .. }
             | Ask::Renew { .. }
             | Ask::RenewIn { .. }

@@ -3,6 +3,7 @@
 //! Until that reply is written, nothing else may reach the client: the connection is corked, and deliveries of its
 //! server-side subscriptions wait in its outbox, after the reply.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Clients;
@@ -26,6 +27,13 @@ use crate::shard::outside::{Credentials, Headers, Hook, Question, Rejected, Toke
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Connects {
     by_ip: ByAddress,
+}
+
+impl Connects {
+    /// Counts a connect from an address; returns false when it is one too many.
+    pub(in crate::shard) fn take(&mut self, now_ms: u64, address: IpAddr, per_s: u32) -> bool {
+        self.by_ip.take(now_ms, address, per_s)
+    }
 }
 
 impl<W: World> Clients<W> {
@@ -86,7 +94,7 @@ impl<W: World> Clients<W> {
     }
 
     /// The user in the client's certificate, if that is enough to connect.
-    fn certificate_user(&self, key: Key) -> Option<String> {
+    pub(in crate::shard) fn certificate_user(&self, key: Key) -> Option<String> {
         let is_enough = self.policy.allow_certificate_connect_without_token;
         self.channels.carry.identity(key).filter(|_| is_enough).map(|identity| identity.name.to_string())
     }
@@ -339,7 +347,7 @@ impl<W: World> Clients<W> {
         let Rates { connects_max, connects_per_ip_max, .. } = self.rates;
         if connects_per_ip_max > 0
             && let Some(address) = carry.peer(key)
-            && !self.connects.by_ip.take(now_ms, address, connects_per_ip_max)
+            && !self.connects.take(now_ms, address, connects_per_ip_max)
         {
             carry.counters.rate_limited_connects_per_ip.add(1);
             return false;

@@ -12,11 +12,11 @@ use crate::shard::options::EndDelays;
 use crate::shard::outside::{Credentials, Grant, Question, Rejected};
 
 /// Time after which a failed refresh hook is asked again, in seconds.
-const REFRESH_AGAIN_S: u64 = 10;
+pub(super) const REFRESH_AGAIN_S: u64 = 10;
 
 /// Whether this error of a hook is a failure, after which it is asked again. An error of the application's own is
 /// final.
-fn may_be_asked_again(denied: &Denied) -> bool {
+pub(super) fn may_be_asked_again(denied: &Denied) -> bool {
     denied.is_temporary() && !matches!(denied, Denied::Custom { .. })
 }
 
@@ -98,6 +98,9 @@ impl<W: World> Clients<W> {
     /// Handles the expiry of the connection or of subscriptions.
     pub(in crate::shard) fn expire_client(&mut self, key: Key) {
         let carry = &mut self.channels.carry;
+        if carry.conns.entry(key).is_some_and(|conn| conn.session.is_shared()) {
+            return self.expire_sockets(key);
+        }
         let unix_ms = carry.now().unix_ms;
         let EndDelays { conn_ms, sub_ms } = carry.end_delays;
         let Some(client) = carry.client_mut(key).filter(|client| client.connecting.is_none()) else {

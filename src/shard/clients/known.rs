@@ -7,7 +7,7 @@ use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
-use crate::session::{Session, Transport};
+use crate::session::Session;
 use crate::shard::World;
 use crate::shard::carry::client::Client;
 use crate::shard::outside::Who;
@@ -66,7 +66,7 @@ impl<W: World> Clients<W> {
     pub(in crate::shard) fn who(&self, key: Key) -> Who {
         let carry = &self.channels.carry;
         let session = carry.conns.entry(key).map(|conn| &conn.session);
-        let transport = session.and_then(Session::transport).map_or("", Transport::name);
+        let transport = session.map_or("", Session::transport_name);
         let client = carry.client(key);
         Who {
             client: carry.client_id(key).to_string(),

@@ -69,6 +69,14 @@ impl<W: World> Clients<W> {
         let client = conn.client.as_deref();
         let connecting = client.and_then(|client| client.connecting.as_ref());
         let is_live = conn.session.phase() == Phase::Live && !conn.session.is_trusted();
+        if conn.stage == Stage::Open && conn.session.is_shared() {
+            let id = carry.client_id(key);
+            return conn.session.has_user(&target.user)
+                && target.session.is_empty()
+                && (target.client.is_empty()
+                    || target.client == id.to_string()
+                    || conn.session.has_socket_id(id, &target.client));
+        }
         let is_known = is_live || connecting.is_some_and(|asked| asked.orders.is_some());
         conn.stage == Stage::Open
             && is_known
@@ -79,6 +87,9 @@ impl<W: World> Clients<W> {
     }
 
     fn carry_out(&mut self, key: Key, order: &Arc<Order>) {
+        if self.channels.carry.conns.entry(key).is_some_and(|conn| conn.session.is_shared()) {
+            return self.order_sockets(key, &order.target.user, &order.deed);
+        }
         let unix_ms = self.channels.carry.now().unix_ms;
         match &order.deed {
             // A subscription that has expired already changes nothing.

@@ -38,6 +38,7 @@ impl<W: World> Clients<W> {
                     Action::Probe { session, step } => self.channels.carry.probe_step(key, session, step),
                     Action::Poll(poll) => self.channels.carry.ask_session(key, poll),
                     Action::HandOver(request) => self.channels.carry.hand_over(key, request),
+                    Action::UserLeft { user } => self.channels.tell_user_left(user, key),
                     Action::WrongKey => self.channels.carry.wrong_key(key),
                 }
             }

@@ -38,6 +38,10 @@ impl Users {
             self.bytes += name_bytes;
             SmallVec::new()
         });
+        // Clients that share a connection may have one user: it counts once.
+        if members.contains(&member) {
+            return true;
+        }
         let is_admitted = count_max == 0 || members.len() < count_max;
         if is_admitted {
             self.bytes -= heap::spilled(members);
@@ -84,7 +88,7 @@ impl Users {
 
 impl<W: World> Clients<W> {
     /// Whether the home of a user is asked before one of its connections is admitted.
-    fn counts_users(&self) -> bool {
+    pub(in crate::shard) fn counts_users(&self) -> bool {
         self.counts_users || self.policy.user_connection_limit > 0 || self.is_single_connection()
     }
 
@@ -128,6 +132,9 @@ impl<W: World> Clients<W> {
     /// Handles a home's answer.
     pub(in crate::shard) fn user_counted(&mut self, user: &Arc<str>, reply_to: ReplyTo, is_admitted: bool) {
         let key = reply_to.conn;
+        if self.channels.carry.conns.entry(key).is_some_and(|conn| conn.session.is_shared()) {
+            return self.socket_counted(user, reply_to, is_admitted);
+        }
         let firsts = self.connecting_mut(key).map(|connecting| std::mem::take(&mut connecting.firsts));
         match (firsts, is_admitted) {
             (Some(firsts), true) => {
@@ -161,8 +168,10 @@ impl<W: World> Clients<W> {
         let is_client = |conn: &Conn<_, _>| {
             conn.stage == Stage::Open && conn.session.phase() == Phase::Live && !conn.session.is_trusted()
         };
-        let clients = carry.conns.iter().map(|(_, conn)| conn).filter(|conn| is_client(conn));
-        let users = clients.map(|conn| conn.client.as_deref().map_or("", Client::user));
+        let conns = || carry.conns.iter().map(|(_, conn)| conn);
+        let users = conns().filter(|conn| is_client(conn));
+        let users = users.map(|conn| conn.client.as_deref().map_or("", Client::user));
+        let users = users.chain(conns().flat_map(|conn| conn.session.users()));
         let mut hashes: Vec<u64> =
             users.map(|user| carry.seed.hash(Purpose::User, user.as_bytes())).collect();
         hashes.sort_unstable();

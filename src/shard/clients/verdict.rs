@@ -14,7 +14,7 @@ use crate::shard::World;
 use crate::shard::carry::client::Pending;
 use crate::shard::channels::orphans::Orphan;
 use crate::shard::mailbox::ReplyTo;
-use crate::shard::outside::{Credentials, Grant, Rejected, Replaced, Verdict};
+use crate::shard::outside::{Credentials, Grant, Rejected, Replaced, SocketRejected, SocketTerms, Verdict};
 
 impl<W: World> Clients<W> {
     /// Handles a verdict about a connection. It is dropped if it is no longer awaited.
@@ -23,6 +23,14 @@ impl<W: World> Clients<W> {
     /// number.
     pub(in crate::shard) fn verdict(&mut self, key: Key, id: u32, verdict: Verdict) {
         match verdict {
+            Verdict::Socket(outcome) => self.socket_verdict(key, id, outcome),
+            Verdict::Connection(outcome) if self.is_shared(key) => {
+                let terms = |credentials: Box<Credentials>| {
+                    Box::new(SocketTerms { credentials: *credentials, ..SocketTerms::default() })
+                };
+                let refused = |rejected| SocketRejected { rejected, data: Vec::new() };
+                self.socket_verdict(key, id, outcome.map(terms).map_err(refused));
+            }
             Verdict::Connection(outcome) => {
                 let witness = self.connecting_mut(key).map(|connecting| connecting.witness);
                 match (witness, outcome) {
@@ -41,6 +49,11 @@ impl<W: World> Clients<W> {
         }
         self.resume_waiting(key);
         self.channels.carry.trim_client(key);
+    }
+
+    /// Whether several clients share the connection.
+    fn is_shared(&self, key: Key) -> bool {
+        self.channels.carry.conns.entry(key).is_some_and(|conn| conn.session.is_shared())
     }
 
     fn call_verdict(&mut self, key: Key, question: u32, outcome: Result<Payload, Rejected>) {

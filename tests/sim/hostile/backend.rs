@@ -10,7 +10,8 @@ use throng::parts::session::PlainResponse;
 use throng::parts::shard::desk::{Desk, Handed};
 use throng::parts::shard::mailbox::{Letter, ReplyTo};
 use throng::parts::shard::outside::{
-    Busy, Credentials, Grant, Hook, Outside, Question, Rejected, Replaced, Token, Verdict,
+    Busy, Credentials, Grant, Hook, Outside, Question, Rejected, Replaced, SocketRejected, SocketTerms,
+    Token, Verdict,
 };
 
 use super::super::harness::rng::mix;
@@ -57,6 +58,7 @@ impl Backend {
             Question::Publish { who, channel, .. } => (5, &who.client, channel),
             Question::Rpc { who, method, .. } => (6, &who.client, method),
             Question::SubRefresh { who, channel } => (7, &who.client, channel),
+            Question::SocketConnect { who, claim } => (8, &who.client, &claim.namespace),
         };
         let word = fingerprint(client.as_bytes()) ^ mix(fingerprint(about.as_bytes())) ^ u64::from(kind);
         self.hash.store(mix(self.hash().rotate_left(7) ^ word), Relaxed);
@@ -84,6 +86,12 @@ impl Backend {
             Question::ConnectionToken(_) | Question::Connect { .. } | Question::Refresh { .. } => {
                 Verdict::Connection(no.map_or_else(|| Ok(Box::new(credentials(kind))), Err))
             }
+            Question::SocketConnect { .. } => Verdict::Socket(match no {
+                None => {
+                    Ok(Box::new(SocketTerms { credentials: credentials(kind), ..SocketTerms::default() }))
+                }
+                Some(rejected) => Err(SocketRejected { rejected, data: Vec::new() }),
+            }),
             Question::SubscriptionToken(_) => {
                 let grant = Grant { channel: "c0".to_owned(), ..Grant::default() };
                 Verdict::Subscription(no.map_or_else(|| Ok(Box::new(grant)), Err))

@@ -4,19 +4,28 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Entry, ROOT, Sockets, Stage};
-use crate::hub::selector::{namespace_channel, namespace_of};
+use super::{About, Entry, Sockets, Stage};
+use crate::hub::selector::{namespace_channel, namespace_of, room_channel};
 use crate::hub::words::{Ask, Denied, Dismissed, Enter};
 use crate::proto::socketio::{AttachmentStore, Raw, SocketError, SocketProtocol, msgpack, write};
 use crate::session::bound::Bound;
 use crate::session::socketio::acks::Acks;
 use crate::session::socketio::events::{Admit, Connecting, Why};
+use crate::session::socketio::identity::Admission;
 use crate::session::socketio::{SocketId, malformed};
 use crate::session::{Action, CloseReason, Context, Handler};
 
 /// Time from the answer to CONNECT until the application is told, in milliseconds, unless an event comes before. Some
 /// clients lose messages that arrive together with that answer, and the reference's applications are slower, too.
 const GREETING_MS: u64 = 10;
+
+/// A client that asks to connect.
+pub(super) struct Newcomer<'n> {
+    pub(super) namespace: &'n str,
+    pub(super) auth: Option<&'n str>,
+    /// The number that its socket will have.
+    pub(super) number: u8,
+}
 
 impl<S> Sockets<S> {
     pub(super) fn connect<H: Handler<State = S>>(
@@ -26,39 +35,69 @@ impl<S> Sockets<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if namespace.len() > cx.settings.channel_name_bytes_max {
-            return self.refuse(namespace, "Invalid namespace", None, cx);
-        }
-        if self.list.len() >= cx.settings.socketio.namespaces_max {
-            return self.refuse(namespace, "too many namespaces on one connection", None, cx);
+        let is_full = self.list.len() + self.pending().len() >= cx.settings.socketio.namespaces_max;
+        let is_too_long = namespace.len() > cx.settings.channel_name_bytes_max;
+        if is_full || is_too_long {
+            // The client may have sent more.
+            self.next_number = self.next_number.max(1);
+            let why = if is_too_long { "Invalid namespace" } else { "too many namespaces on one connection" };
+            self.refuse(namespace, why, None, cx);
+            return Ok(());
         }
         let auth = match auth {
             None => None,
             Some(Raw::Json(json)) => Some(Cow::Borrowed(json)),
             Some(Raw::MsgPack(value)) => Some(Cow::Owned(auth_of(value).map_err(malformed)?)),
         };
+        if Self::is_asked(handler, cx) {
+            return self.claim(namespace, auth.as_deref(), handler, cx);
+        }
         let number = self.free_number();
+        let newcomer = Newcomer { namespace, auth: auth.as_deref(), number };
+        self.decide(newcomer, Admission::default(), handler, cx)
+    }
+
+    /// Asks the application whether a client may connect.
+    pub(super) fn decide<H: Handler<State = S>>(
+        &mut self,
+        newcomer: Newcomer<'_>,
+        admission: Admission,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        let Newcomer { namespace, auth, number } = newcomer;
+        let Admission { identity, rooms } = admission;
         let connecting = Connecting {
             namespace,
             id: SocketId::new(cx.client, number),
             client: cx.client,
-            auth: auth.as_deref(),
-            query: &self.query,
+            auth,
+            query: self.opening.as_ref().map_or("", |opening| &opening.query),
+            user: &identity.user,
+            info: &identity.info,
             certificate: cx.certificate,
         };
         let state = match handler.socket_connect(&connecting) {
             Admit::In(state) => state,
             Admit::Out { message, data } => {
-                return self.refuse(namespace, &message, data.as_deref().map(RawValue::get), cx);
+                // The client may have sent more.
+                self.next_number = self.next_number.max(1);
+                self.release(&identity, cx);
+                self.refuse(namespace, &message, data.as_deref().map(RawValue::get), cx);
+                return Ok(());
             }
         };
-        self.next_number = number.wrapping_add(1).max(1);
         self.connect_by_ms = u64::MAX;
-        let name = if namespace == ROOT { "" } else { namespace };
-        let (namespace, acks) = (name.into(), Acks::default());
-        self.list.push(Entry { state, namespace, acks, number, stage: Stage::Entering });
-        let channel = namespace_channel(self.list[self.list.len() - 1].namespace());
-        cx.actions.push(Action::Ask { id: 0, ask: Ask::Enter(Box::new(Enter::new(channel))) });
+        self.next_number = number.wrapping_add(1).max(1);
+        let (about, acks) = (About::new(namespace, identity), Acks::default());
+        self.list.push(Entry { state, about, acks, number, stage: Stage::Entering });
+        let enter = |channel| Action::Ask { id: 0, ask: Ask::Enter(Box::new(Enter::new(channel))) };
+        cx.actions.push(enter(namespace_channel(namespace)));
+        let name_bytes_max = cx.settings.channel_name_bytes_max;
+        for room in rooms {
+            let channel = room_channel(namespace, &room, name_bytes_max);
+            cx.actions.push(enter(channel.map_err(|_| CloseReason::Dismissed(Dismissed::Internal))?));
+        }
         Ok(())
     }
 
@@ -100,7 +139,7 @@ impl<S> Sockets<S> {
             return Err(CloseReason::Dismissed(why));
         };
         let namespace = self.list[at].namespace().to_owned();
-        self.refuse(&namespace, &denied.to_string(), None, cx)?;
+        self.refuse(&namespace, &denied.to_string(), None, cx);
         self.remove(at, Why::Disconnected, handler, cx);
         Ok(())
     }
@@ -120,22 +159,18 @@ impl<S> Sockets<S> {
         self.call(at, bound, handler, cx, |handler, state, socket| handler.socket_connected(state, socket))
     }
 
-    /// The number of a new socket: not one of those that live.
-    fn free_number(&self) -> u8 {
-        let is_taken = |number: u8| self.list.iter().any(|entry| entry.number == number);
+    /// The number of a new socket: not one of those that live, or may.
+    pub(super) fn free_number(&self) -> u8 {
+        let is_taken = |number: u8| {
+            let pending = || self.pending().iter().any(|one| one.number == number);
+            self.list.iter().any(|entry| entry.number == number) || pending()
+        };
         let numbers = (0..=u8::MAX).map(|ahead| self.next_number.wrapping_add(ahead));
         numbers.into_iter().find(|number| !is_taken(*number)).unwrap_or_default()
     }
 
-    fn refuse(
-        &mut self,
-        namespace: &str,
-        message: &str,
-        data: Option<&str>,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        // A client whose first CONNECT was refused may have sent more.
-        self.next_number = self.next_number.max(1);
+    /// Answers CONNECT by an error.
+    pub(super) fn refuse(&self, namespace: &str, message: &str, data: Option<&str>, cx: &mut Context<'_>) {
         self.put(
             cx,
             |out| write::put_connect_error(out, SocketProtocol::V5, namespace, message, data),
@@ -146,7 +181,6 @@ impl<S> Sockets<S> {
                 }
             },
         );
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Conversations with a session: what a client sends, and what it gets.
 
+mod claims;
 mod lives;
 mod packets;
 mod rooms;
@@ -25,6 +26,7 @@ const BINARY: u8 = 2;
 struct App {
     ended: Vec<String>,
     asked: Vec<String>,
+    users: Vec<String>,
 }
 
 impl Events for App {
@@ -32,6 +34,8 @@ impl Events for App {
 
     fn connect(&mut self, connecting: &Connecting<'_>) -> Admit<Value> {
         self.asked.push(format!("{} {}", connecting.namespace, connecting.query));
+        let info = String::from_utf8_lossy(connecting.info);
+        self.users.push(format!("{} {info}", connecting.user));
         let auth = || {
             connecting.auth.map_or_else(|| serde_json::json!({}), |auth| serde_json::from_str(auth).unwrap())
         };

@@ -1,0 +1,224 @@
+//! Clients whose identity is asked for, before the application is.
+
+use super::*;
+use crate::hub::words::{Claim, Denied, Dismissed};
+use crate::session::{Identity, SocketRefusal};
+
+impl Talk {
+    /// A connection whose clients must say who they are.
+    fn identifying() -> Self {
+        let mut talk = Self::closed(|_| {});
+        talk.settings.claims.identifies = true;
+        talk.call(|session, app, cx| session.receive(&mut HEAD.as_bytes().to_vec(), app, cx)).unwrap();
+        talk.got.clear();
+        talk
+    }
+
+    /// The only claim, with its number.
+    fn claim(&mut self) -> (u32, Claim) {
+        let mut actions = std::mem::take(&mut self.actions);
+        actions.retain(|action| !matches!(action, Action::SetTimer { .. }));
+        match actions.pop() {
+            Some(Action::Ask { id, ask: Ask::Claim(claim) }) if actions.is_empty() => (id, *claim),
+            other => panic!("{other:?} {actions:?}"),
+        }
+    }
+
+    /// Stores who it is, as the shard does.
+    fn is_user(&mut self, id: u32, user: &str) {
+        let claimant = self.session.claimant(id).unwrap();
+        claimant.identity = Identity {
+            user: user.into(),
+            info: br#"{"n":1}"#.to_vec().into(),
+            is_counted: true,
+            ..Identity::default()
+        };
+    }
+
+    fn admit(&mut self, id: u32) {
+        self.call(|session, app, cx| session.admit(id, app, cx)).unwrap();
+    }
+
+    fn turn_away(&mut self, id: u32, refusal: &SocketRefusal<'_>) {
+        self.call(|session, _, cx| {
+            session.turn_away(id, refusal, cx);
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    fn left_users(&mut self) -> Vec<String> {
+        let left = std::mem::take(&mut self.actions).into_iter().filter_map(|action| {
+            if let Action::UserLeft { user } = action { Some(user.to_string()) } else { None }
+        });
+        left.collect()
+    }
+}
+
+#[test]
+fn the_application_is_asked_when_it_is_known_who_it_is() {
+    let mut talk = Talk::identifying();
+    talk.send("40/custom,{\"token\":\"t\",\"a\":1}").unwrap();
+    let (id, claim) = talk.claim();
+    assert_eq!((&*claim.token, &*claim.group, &*claim.query), ("t", "/custom", "token=t"));
+    assert_eq!((&*claim.data, claim.is_open, claim.is_further), (r#"{"token":"t","a":1}"#, false, false));
+    assert_eq!(&*claim.id, SocketId::new(client(1), 0).as_str());
+    assert!(talk.got.is_empty() && talk.app.0.asked.is_empty());
+    // Other namespaces go on, each with a question of its own.
+    talk.send("40/").unwrap();
+    let (other, claim) = talk.claim();
+    assert_eq!((&*claim.token, &*claim.group, claim.is_further), ("", "/", true));
+    talk.admit(other);
+    talk.entered("\u{1}/").unwrap();
+    assert!(talk.text().starts_with("40{\"sid\":\""));
+    // A packet for a namespace without an answer is ignored, as clients wait for that.
+    talk.send("42/custom,[\"message\"]").unwrap();
+    assert_eq!(talk.texts(), ["42[\"auth\",{}]"]);
+    talk.is_user(id, "ann");
+    talk.admit(id);
+    talk.entered("\u{1}/custom").unwrap();
+    assert!(talk.text().starts_with("40/custom,{\"sid\":\""));
+    assert_eq!(talk.app.0.users, [" ", "ann {\"n\":1}"]);
+    talk.admit(id);
+    assert_eq!(talk.texts(), [""; 0], "a question is answered once");
+}
+
+#[test]
+fn a_refusal_has_a_code_or_the_applications_data() {
+    let mut talk = Talk::identifying();
+    for (refusal, expected) in [
+        (
+            SocketRefusal::denied(&Denied::TokenExpired, b""),
+            r#"44{"message":"token expired","data":{"code":109}}"#,
+        ),
+        (
+            SocketRefusal::dismissed(Dismissed::InvalidToken),
+            r#"44{"message":"invalid token","data":{"code":3500}}"#,
+        ),
+        (
+            SocketRefusal { code: 1000, message: "no", data: br#"{"why":[1]}"# },
+            r#"44{"message":"no","data":{"why":[1]}}"#,
+        ),
+    ] {
+        talk.send("40").unwrap();
+        let (id, _) = talk.claim();
+        talk.turn_away(id, &refusal);
+        assert_eq!(talk.text(), expected);
+    }
+    assert!(talk.app.0.asked.is_empty());
+    assert_eq!(talk.session.held_bytes(), 0);
+}
+
+#[test]
+fn who_leaves_before_the_answer_is_not_let_in() {
+    let mut talk = Talk::identifying();
+    talk.send("40").unwrap();
+    let (id, _) = talk.claim();
+    talk.is_user(id, "ann");
+    talk.send("41").unwrap();
+    assert_eq!(talk.left_users(), ["ann"]);
+    talk.send("40").unwrap();
+    let (second, _) = talk.claim();
+    assert_ne!(id, second, "the answer to the first question is for nobody");
+    talk.admit(id);
+    assert!(talk.app.0.asked.is_empty());
+    assert!(matches!(talk.send("40"), Err(CloseReason::Malformed(_))), "a second CONNECT");
+}
+
+#[test]
+fn what_waits_has_limits() {
+    let mut talk = Talk::identifying();
+    talk.send("40").unwrap();
+    talk.now_ms += talk.settings.socketio.connect_timeout_ms;
+    assert_eq!(talk.timer(), Err(CloseReason::Stale), "no namespace was connected");
+    let mut talk = Talk::identifying();
+    talk.settings.socketio.namespaces_max = 2;
+    talk.send("40/a").unwrap();
+    talk.send("40/b").unwrap();
+    talk.send("40/c").unwrap();
+    assert_eq!(talk.text(), r#"44/c,{"message":"too many namespaces on one connection"}"#);
+    let mut talk = Talk::identifying();
+    let auth = format!("{{\"a\":\"{}\"}}", "x".repeat(50_000));
+    for number in 0..5 {
+        talk.send(&format!("40/{number},{auth}")).unwrap();
+    }
+    assert!(talk.session.held_bytes() > 250_000, "what waits is counted");
+    assert_eq!(talk.send(&format!("40/5,{auth}")), Err(CloseReason::Dismissed(Dismissed::TooMany)));
+}
+
+/// A user counts once for a connection, however many of its sockets are the user's.
+#[test]
+fn a_user_leaves_with_the_last_of_its_sockets() {
+    let mut talk = Talk::identifying();
+    for (namespace, user) in [("/", "ann"), ("/custom1", "ann"), ("/custom2", "ben")] {
+        talk.send(&format!("40{namespace},")).unwrap();
+        let (id, _) = talk.claim();
+        talk.is_user(id, user);
+        talk.admit(id);
+        talk.entered(&format!("\u{1}{namespace}")).unwrap();
+    }
+    assert_eq!(talk.session.counted_user_count(), 2);
+    assert!(talk.session.has_user("ann") && !talk.session.has_user("eve") && !talk.session.has_user(""));
+    talk.left_users();
+    talk.send("41/custom1,").unwrap();
+    assert_eq!(talk.left_users(), [""; 0]);
+    talk.send("41").unwrap();
+    assert_eq!(talk.left_users(), ["ann"]);
+    talk.session.closed(&mut talk.app, client(1), &CloseReason::Hangup, (&talk.settings, &mut talk.actions));
+    talk.session = AnySession::over();
+    assert_eq!(talk.left_users(), ["ben"]);
+    assert_eq!(
+        talk.app.0.ended,
+        ["/custom1 client namespace disconnect", "/ client namespace disconnect", "/custom2 transport close"]
+    );
+}
+
+#[test]
+fn an_expired_identity_is_renewed_or_not() {
+    let mut talk = Talk::identifying();
+    talk.send("40").unwrap();
+    let (id, _) = talk.claim();
+    talk.is_user(id, "ann");
+    talk.session.claimant(id).unwrap().identity.expire_at_s = 50;
+    talk.admit(id);
+    assert_eq!((talk.session.ends_at_s(), talk.session.take_expired(49)), (Some(50), None));
+    let expired = talk.session.take_expired(50).unwrap();
+    assert_eq!((expired.number, expired.user.as_str()), (0, "ann"));
+    assert_eq!((talk.session.ends_at_s(), talk.session.take_expired(60)), (None, None), "it is asked once");
+    let identity = talk.session.refreshing(0).unwrap();
+    (identity.expire_at_s, identity.is_refreshing) = (90, false);
+    assert!(talk.session.refreshing(0).is_none());
+    assert_eq!(talk.session.ends_at_s(), Some(90));
+}
+
+#[test]
+fn a_user_is_disconnected_and_others_stay() {
+    let mut talk = Talk::identifying();
+    for (namespace, user) in [("/", "ann"), ("/custom1", "ben"), ("/custom2", "ann")] {
+        talk.send(&format!("40{namespace},")).unwrap();
+        let (id, _) = talk.claim();
+        talk.is_user(id, user);
+        if namespace == "/custom2" {
+            continue;
+        }
+        talk.admit(id);
+        talk.entered(&format!("\u{1}{namespace}")).unwrap();
+    }
+    talk.got.clear();
+    let refusal = SocketRefusal { code: 3503, message: "force disconnect", data: b"" };
+    let mut is_last = true;
+    talk.call(|session, app, cx| {
+        is_last = session.disconnect_user("ann", &refusal, app, cx);
+        Ok(())
+    })
+    .unwrap();
+    assert!(!is_last, "ben stays");
+    assert_eq!(talk.texts(), ["41", r#"44/custom2,{"message":"force disconnect","data":{"code":3503}}"#]);
+    talk.call(|session, app, cx| {
+        is_last = session.disconnect_user("ben", &refusal, app, cx);
+        Ok(())
+    })
+    .unwrap();
+    assert!(is_last);
+    assert_eq!(talk.texts(), ["41/custom1,"]);
+}
