@@ -1,6 +1,6 @@
 //! An application for `throng bench --protocol socketio`: it answers as little as a measurement needs.
 //!
-//! `cargo run --release --example socketio_bench -- 127.0.0.1:8000 [shards]`, then
+//! `cargo run --release --example socketio_bench -- 127.0.0.1:8000 [shards [ping interval in ms]]`, then
 //! `throng bench echo --protocol socketio`. `join` with a room enters it and is acknowledged, `echo` is acknowledged
 //! with its arguments, and `publish` with a room and data is emitted to the room as it is. A server on another stack
 //! that does the same can be measured as well.
@@ -42,7 +42,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let address = words.first().map_or("127.0.0.1:8000", String::as_str).parse::<std::net::SocketAddr>()?;
     let shards = words.get(1).map(|count| count.parse()).transpose()?;
-    let socketio = SocketIoOptions { enabled: true, ..SocketIoOptions::default() };
+    let mut socketio = SocketIoOptions { enabled: true, ..SocketIoOptions::default() };
+    if let Some(interval) = words.get(2) {
+        socketio.ping_interval_ms = interval.parse()?;
+    }
     let config = Config { listen: vec![address.into()], control: None, socketio, ..Config::default() };
     let config = Config { shards: shards.unwrap_or(config.shards), ..config };
     let mut server = Server::start(&config, |_shard| SocketIo(Bench))?;
