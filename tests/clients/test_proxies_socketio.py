@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import time
@@ -14,7 +15,7 @@ import unittest
 
 from websockets.asyncio.client import connect
 
-from test_proxies import CLIENT, PATIENCE_S, haproxy, nginx
+from test_proxies import CLIENT, PATIENCE_S, haproxy, nginx, shipped
 from throng import free_port
 
 # Heartbeats that a connection must outlive: three times as long as the proxies wait here.
@@ -136,6 +137,15 @@ class SocketIo(unittest.TestCase):
                 client.open()
                 client.event({"a": [1, "\u00fc"]})
                 client.outlive(PINGS)
+
+    def test_timeouts_as_shipped_are_above_the_heartbeat_and_the_time_for_its_answer(self):
+        longest = 25 + 20  # ping_interval and ping_timeout, as they are when nobody types them
+        keys = {"haproxy.cfg": ["timeout tunnel", "timeout server"], "nginx.conf": ["proxy_read_timeout", "proxy_send_timeout"]}
+        for name, words in keys.items():
+            for key in words:
+                # The last one counts for the backend.
+                self.assertGreater(int(re.findall(rf"^\s*{key} (\d+)s;?$", shipped(name), re.M)[-1]), longest, key)
+        self.assertIn("proxy_buffering off;", shipped("nginx.conf"))
 
     def several(self, proxied, make_clients):
         """Clients of two servers: each has all its requests answered by the server that has its session."""

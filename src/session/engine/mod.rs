@@ -18,7 +18,7 @@ pub(in crate::session) use outlet::{Outlet, Target, end_of_poll, noop_of_poll, p
 
 use super::probe::Way;
 use super::socketio::SocketIoOptions;
-use super::{CloseReason, Context};
+use super::{Action, CloseReason, Context};
 use crate::proto::engine::{Content, EnginePacket, PacketKind};
 
 /// Intervals from this size on are rounded up to [`COARSE_MS`], so that heartbeats of many sessions share a turn.
@@ -60,10 +60,15 @@ impl Engine {
         }
     }
 
-    /// Handles a sign of life of the client. The deadline in the wheel is earlier, and is set again then.
-    fn hear(&mut self, cx: &Context<'_>) {
+    /// Handles a sign of life of the client. The deadline in the wheel is usually earlier, and is set again then; it is
+    /// later where a client may take longer to answer than the interval is.
+    fn hear(&mut self, cx: &mut Context<'_>) {
         self.awaits_pong = false;
-        self.due_ms = deadline(cx.now_ms, cx.settings.socketio.ping_interval_ms);
+        let next_ms = deadline(cx.now_ms, cx.settings.socketio.ping_interval_ms);
+        let set_ms = std::mem::replace(&mut self.due_ms, next_ms);
+        if next_ms < set_ms {
+            cx.actions.push(Action::SetTimer { at_ms: next_ms });
+        }
     }
 
     /// The time of the next call of [`Engine::timer`].

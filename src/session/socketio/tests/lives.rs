@@ -100,6 +100,25 @@ fn the_server_pings_and_a_client_that_does_not_answer_is_gone() {
     assert_eq!(talk.end(&CloseReason::NoPong), ["/ ping timeout"]);
 }
 
+/// The wheel has the end of the time for the answer, and does not look at the session before.
+#[test]
+fn the_next_ping_is_due_after_an_interval_also_where_the_time_for_an_answer_is_longer() {
+    let mut talk = Talk::connected(|options| {
+        (options.ping_interval_ms, options.ping_timeout_ms) = (400, 20_000);
+    });
+    talk.now_ms += 400;
+    talk.timer().unwrap();
+    assert_eq!(talk.deadline_ms(), (talk.now_ms + 20_000).next_multiple_of(128));
+    talk.now_ms += 50;
+    talk.actions.clear();
+    talk.send("3").unwrap();
+    assert_eq!(talk.actions, [Action::SetTimer { at_ms: talk.now_ms + 400 }]);
+    assert_eq!(talk.deadline_ms(), talk.now_ms + 400);
+    talk.actions.clear();
+    talk.send("42[\"message\"]").unwrap();
+    assert_eq!(talk.actions, [], "only the answer to a ping changes the deadline");
+}
+
 /// Heartbeats of many sessions share turns, and sessions that came together are not pinged together.
 #[test]
 fn long_intervals_are_rounded_up_and_begin_apart() {
