@@ -323,12 +323,13 @@ pub use tls::CertificateError;
 /// endpoint on. `docs/SOCKETIO.md` says what is served.
 pub mod socketio {
     pub use crate::hub::selector::{BadSelector, Selector};
-    pub use crate::node::{BadEmit, SocketMessage};
+    pub use crate::hub::socket_order::{SocketAnswer, SocketFacts};
+    pub use crate::node::{Acks, BadEmit, SocketMessage};
     pub use crate::proto::socketio::write::Unsendable;
     pub use crate::proto::socketio::{Attachments, JsonArgs, JsonItems};
     pub use crate::session::socketio::{
-        AckId, Acked, Admit, Binary, Connecting, Emit, EmitError, Ending, Event, Events, Gone, Routes,
-        Socket, SocketId, SocketIo, Turn, Why,
+        AckId, Acked, Admit, Answers, Binary, Connecting, Emit, EmitError, Ending, Event, Events, Gone,
+        Routes, Socket, SocketId, SocketIo, Turn, Why,
     };
 }
 

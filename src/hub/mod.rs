@@ -9,7 +9,7 @@
 //!   serve a memory that answers later.
 //! * Subscribers of a shard: `local`; `choice` selects the items of a batch for each.
 //! * `emission`: messages to several private channels, delivered once to each subscriber. `selector`: which sockets a
-//!   message or an order is for; `socket_place`: their ids.
+//!   message or an order is for; `socket_order`: orders to sockets; `socket_place`: their ids.
 //! * `words`: requests, replies and pushes between sessions and shards.
 //! * Rules: `options` (by channel name), `permissions`, `pattern` (RE2), `codes`. Counts by namespace: `tally`.
 
@@ -33,6 +33,7 @@ pub mod permissions;
 mod presence;
 mod recovery;
 pub(crate) mod selector;
+pub(crate) mod socket_order;
 pub(crate) mod socket_place;
 mod spread;
 pub mod tally;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::emission::PRIVATE;
+use super::socket_place::ID_LENGTH;
 
 /// Maximum number of rooms in a selector, `rooms` and `except` together.
 pub(crate) const ROOMS_MAX: usize = 1000;
@@ -57,6 +58,16 @@ pub(crate) struct Rooms {
     pub(crate) except: Box<[Arc<str>]>,
 }
 
+impl Rooms {
+    /// The channels of rooms of a namespace; without any, all of it.
+    pub(crate) fn of(namespace: &str, mut to: Vec<Arc<str>>, except: Vec<Arc<str>>) -> Self {
+        if to.is_empty() {
+            to.push(namespace_channel(namespace));
+        }
+        Self { to: to.into(), except: except.into() }
+    }
+}
+
 impl Selector {
     /// All sockets of a namespace.
     pub fn of(namespace: impl Into<String>) -> Self {
@@ -92,11 +103,7 @@ impl Selector {
         let channels = |rooms: &[String]| -> Result<Vec<_>, _> {
             rooms.iter().map(|room| room_channel(namespace, room, name_bytes_max)).collect()
         };
-        let mut to = channels(rooms)?;
-        if to.is_empty() {
-            to.push(namespace_channel(namespace));
-        }
-        Ok(Rooms { to: to.into(), except: channels(except)?.into() })
+        Ok(Rooms::of(namespace, channels(rooms)?, channels(except)?))
     }
 }
 
@@ -114,8 +121,8 @@ pub(crate) fn room_channel(
     room: &str,
     name_bytes_max: usize,
 ) -> Result<Arc<str>, BadSelector> {
-    // With the comma between them. The first character is no part of the name.
-    if namespace.len() + 1 + room.len() > name_bytes_max {
+    // With the comma between them. The first character is no part of the name, and an id always fits.
+    if namespace.len() + 1 + room.len() > name_bytes_max && room.len() != ID_LENGTH {
         return Err(BadSelector::RoomName);
     }
     Ok(format!("{PRIVATE}{namespace},{room}").into())
@@ -124,6 +131,11 @@ pub(crate) fn room_channel(
 /// The namespace of a channel that is a namespace's own.
 pub(crate) fn namespace_of(channel: &str) -> Option<&str> {
     channel.strip_prefix(PRIVATE).filter(|name| !name.contains(','))
+}
+
+/// The room of this namespace whose channel it is.
+pub(crate) fn room_of<'c>(channel: &'c str, namespace: &str) -> Option<&'c str> {
+    channel.strip_prefix(PRIVATE)?.strip_prefix(namespace)?.strip_prefix(',')
 }
 
 #[cfg(test)]
@@ -138,6 +150,8 @@ mod tests {
         let some = Selector::of("/chat").to("a").to("b,c").except("d").resolve(20).unwrap();
         assert_eq!(names(&some.to), ["\u{1}/chat,a", "\u{1}/chat,b,c"]);
         assert_eq!(names(&some.except), ["\u{1}/chat,d"]);
+        assert_eq!(room_of("\u{1}/chat,b,c", "/chat"), Some("b,c"));
+        assert_eq!((room_of("\u{1}/chat", "/chat"), room_of("\u{1}/chat2,a", "/chat")), (None, None));
         assert_eq!((namespace_of("\u{1}/chat"), namespace_of("\u{1}/chat,a")), (Some("/chat"), None));
     }
 
@@ -148,6 +162,8 @@ mod tests {
         }
         // 20 bytes fit.
         assert!(Selector::of("/").to("x".repeat(18)).resolve(20).is_ok());
+        // As does an id.
+        assert!(Selector::of("/a name of 20 bytes").to("x".repeat(20)).resolve(20).is_ok());
         let long = "x".repeat(19);
         assert_eq!(Selector::of("/").to(&*long).resolve(20), Err(BadSelector::RoomName));
         assert_eq!(Selector::of("/").except(long).resolve(20), Err(BadSelector::RoomName));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::socket_order::Gathered;
 use super::{ClientInfo, Position, Publication};
 use crate::base::filter::Filter;
 
@@ -21,8 +22,10 @@ pub enum Refused {
     Unrecoverable,
     /// The memory failed, or is unreachable.
     Unavailable,
-    /// Too many requests wait for the memory.
+    /// Too many requests wait for the memory, or too many orders for sockets.
     TooManyWaiting,
+    /// The answer is too large.
+    TooMuch,
 }
 
 /// The caller's identification of a request; the home keeps it until it has an answer.
@@ -178,6 +181,8 @@ pub enum Answer {
     Channels(Vec<(Arc<str>, usize)>),
     /// Hashes of the users of a shard's connections, each once.
     Users(Vec<u64>),
+    /// To an order to sockets.
+    Gathered(Box<Gathered>),
     /// A refusal.
     Refused(Refused),
 }

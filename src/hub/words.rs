@@ -9,6 +9,7 @@ mod refusals;
 
 use std::sync::Arc;
 
+use super::socket_order::{Gathered, SocketOrder};
 use super::{ClientInfo, DataKind, Position, Publication};
 use crate::base::filter::Filter;
 use crate::base::heap;
@@ -80,6 +81,8 @@ pub enum Ask {
     },
     /// A message of the server's own session to several private channels of one group.
     Emit(Box<Emit>),
+    /// An order of the server's own session to the sockets of a namespace.
+    OrderSockets(Box<OrderSockets>),
     /// An unsubscribe request of the server's own session, for all private channels of a group.
     LeaveGroup {
         /// Name of the group.
@@ -102,6 +105,15 @@ pub struct Emit {
     pub kind: DataKind,
     /// The message.
     pub data: Vec<u8>,
+}
+
+/// An order to the sockets of a namespace.
+#[derive(Debug, PartialEq)]
+pub struct OrderSockets {
+    /// The order.
+    pub order: SocketOrder,
+    /// Whether the connection itself does not receive it.
+    pub is_to_others: bool,
 }
 
 impl Ask {
@@ -130,13 +142,14 @@ impl Ask {
             | Self::Call { .. }
             | Self::Renew { .. }
             | Self::Emit(_)
+            | Self::OrderSockets(_)
             | Self::LeaveGroup { .. } => None,
         }
     }
 
     /// Whether the request may have to be answered outside the shards.
     pub fn may_ask(&self) -> bool {
-        !matches!(self, Self::Leave { .. } | Self::Emit(_) | Self::LeaveGroup { .. })
+        !matches!(self, Self::Leave { .. } | Self::Emit(_) | Self::OrderSockets(_) | Self::LeaveGroup { .. })
     }
 
     /// Whether the channel's home executes it, in the order of its requests: publish, reads and subscribe, unless
@@ -155,6 +168,7 @@ impl Ask {
             | Self::Renew { .. }
             | Self::RenewIn { .. }
             | Self::Emit(_)
+            | Self::OrderSockets(_)
             | Self::LeaveGroup { .. } => false,
         }
     }
@@ -176,6 +190,7 @@ impl Ask {
             Self::Renew { token } => token.len(),
             Self::RenewIn { channel, token } => channel.len() + token.len(),
             Self::Emit(emit) => size_of::<Emit>() + emit.data.len(),
+            Self::OrderSockets(ask) => size_of::<OrderSockets>() + ask.order.bytes(),
             Self::LeaveGroup { group } => group.len(),
         }
     }
@@ -347,6 +362,8 @@ pub enum Reply<'a> {
         /// Seconds until the connection expires; 0 for never.
         ttl_s: u32,
     },
+    /// To [`Ask::OrderSockets`].
+    Gathered(&'a Gathered),
     /// To [`Ask::RenewIn`].
     RenewedIn {
         /// Seconds until the subscription expires; 0 for never.

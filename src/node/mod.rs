@@ -33,4 +33,4 @@ pub use publisher::{Overloaded, Publisher};
 pub use reload::{NotReloaded, Reloader};
 pub(crate) use results::{History, Info, PresenceStats};
 pub use shards::Wiring;
-pub use sockets::{BadEmit, SocketMessage};
+pub use sockets::{Acks, BadEmit, SocketMessage};

@@ -19,6 +19,7 @@ use tokio::sync::oneshot::{self, error::RecvError};
 
 use super::post::ThreadPost;
 use crate::hub::home::{self, Refused};
+use crate::hub::socket_order::Gathered;
 use crate::proto::centrifuge::Error;
 use crate::shard::mailbox::{Letter, Mailbox};
 
@@ -31,7 +32,7 @@ pub enum Failure {
     UnknownChannel,
     /// The channel has no history, or no presence.
     NotAvailable,
-    /// The message is too large, or the maximum number of channels is reached.
+    /// The message or the answer is too large, or the maximum number of channels is reached.
     LimitExceeded,
     /// The channel's rate of publications is exceeded, or memory is short: nothing was done. Try again later.
     TooManyRequests,
@@ -63,7 +64,7 @@ impl Failure {
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::TooManyChannels => Self::LimitExceeded,
+            Refused::TooManyChannels | Refused::TooMuch => Self::LimitExceeded,
             Refused::TooManyPublications | Refused::MemoryShort => Self::TooManyRequests,
             Refused::Unrecoverable => Self::Unrecoverable,
             Refused::Unavailable => Self::Unavailable,
@@ -101,6 +102,11 @@ fn outcome<T>(answer: Result<home::Answer, RecvError>, read: Read<T>) -> Result<
     }
 }
 
+fn gathered<T>(answer: Result<home::Answer, RecvError>, read: fn(Gathered) -> T) -> Result<T, Failure> {
+    let whole = |answer| if let home::Answer::Gathered(gathered) = answer { Some(*gathered) } else { None };
+    outcome(answer, whole).map(read)
+}
+
 /// The outcome of a call. The call has been sent: awaiting this, or [`Pending::wait`], only returns its outcome, and
 /// dropping it cancels nothing. It works in any executor, and has no timeout; a server that has ended answers with
 /// [`Failure::NoAnswer`] at once.
@@ -111,6 +117,8 @@ pub struct Pending<T>(State<T>);
 enum State<T> {
     Failed(Failure),
     Waiting(oneshot::Receiver<home::Answer>, Read<T>),
+    /// What comes of an order to sockets.
+    Gathered(oneshot::Receiver<home::Answer>, fn(Gathered) -> T),
     /// An order to all shards, and the function that makes its outcome.
     Ordered(oneshot::Receiver<()>, fn() -> T),
 }
@@ -125,6 +133,11 @@ impl Pending<()> {
 impl<T> Pending<T> {
     pub(super) fn failed(failure: Failure) -> Self {
         Self(State::Failed(failure))
+    }
+
+    /// What comes of an order to sockets.
+    pub(super) fn gathered(answer: oneshot::Receiver<home::Answer>, read: fn(Gathered) -> T) -> Self {
+        Self(State::Gathered(answer, read))
     }
 
     pub(super) fn waiting(answer: oneshot::Receiver<home::Answer>, read: Read<T>) -> Self {
@@ -142,6 +155,7 @@ impl<T> Pending<T> {
         match self.0 {
             State::Failed(failure) => Err(failure),
             State::Waiting(answer, read) => outcome(answer.blocking_recv(), read),
+            State::Gathered(answer, read) => gathered(answer.blocking_recv(), read),
             State::Ordered(done, result) => {
                 done.blocking_recv().map(|()| result()).map_err(|_| Failure::NoAnswer)
             }
@@ -156,6 +170,7 @@ impl<T> Future for Pending<T> {
         match &mut self.get_mut().0 {
             State::Failed(failure) => Poll::Ready(Err(*failure)),
             State::Waiting(answer, read) => Pin::new(answer).poll(cx).map(|answer| outcome(answer, *read)),
+            State::Gathered(answer, read) => Pin::new(answer).poll(cx).map(|answer| gathered(answer, *read)),
             State::Ordered(done, result) => {
                 Pin::new(done).poll(cx).map(|done| done.map(|()| result()).map_err(|_| Failure::NoAnswer))
             }
@@ -167,7 +182,7 @@ impl<T> fmt::Debug for State<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => write!(f, "Failed({failure:?})"),
-            Self::Waiting(..) | Self::Ordered(..) => f.write_str("Waiting"),
+            Self::Waiting(..) | Self::Gathered(..) | Self::Ordered(..) => f.write_str("Waiting"),
         }
     }
 }

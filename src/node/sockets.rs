@@ -1,9 +1,10 @@
-//! Socket.IO from any thread: events for sockets of a namespace.
+//! Socket.IO from any thread: events for sockets of a namespace, and orders to them.
 //!
-//! An event goes to the namespace's home, which gives it its place among all events for rooms of the namespace, whoever
+//! Events and orders go to the namespace's home, which gives each its place among all events for rooms of the namespace, whoever
 //! sends them. A defect of a selector or an event is told at once, and then nothing is sent.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -12,7 +13,10 @@ use super::pending::{Failure, Pending};
 use super::shards::SocketTerms;
 use crate::hub::emission::Emission;
 use crate::hub::home::Answer;
-use crate::hub::selector::{BadSelector, Rooms, Selector};
+use crate::hub::selector::{BadSelector, ROOMS_MAX, Rooms, Selector, room_channel};
+use crate::hub::socket_order::{
+    Gathered, SocketAnswer, SocketDeed, SocketFacts, SocketOrder, SocketQuestion,
+};
 use crate::hub::{DataKind, Publication};
 use crate::proto::socketio::write::{PacketWriter, Unsendable};
 use crate::proto::socketio::{AttachmentStore, JsonArgs, bundle, packed};
@@ -145,6 +149,29 @@ impl SocketMessage {
     }
 }
 
+/// The answers of sockets to an event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Acks {
+    /// The answers, in the order in which they came.
+    pub answers: Vec<SocketAnswer>,
+    /// The ids of the sockets that did not answer in time, have ended, or did not get a volatile event.
+    pub missing: Vec<Box<str>>,
+    /// Whether some of both were left out, beyond 16 MiB.
+    pub is_cut: bool,
+}
+
+/// The channels of rooms.
+fn channels(
+    namespace: &str,
+    rooms: &[impl AsRef<str>],
+    terms: SocketTerms,
+) -> Result<Box<[Arc<str>]>, BadSelector> {
+    if rooms.len() > ROOMS_MAX {
+        return Err(BadSelector::TooManyRooms);
+    }
+    rooms.iter().map(|room| room_channel(namespace, room.as_ref(), terms.name_bytes_max)).collect()
+}
+
 impl Node {
     /// Sends an event to sockets, in its place among all events for rooms of the namespace. A selector without any socket is
     /// no error.
@@ -175,6 +202,92 @@ impl Node {
         let (asker, answer) = self.asker();
         self.send(home, Letter::Emit { emission, asker: Some(asker) });
         Ok(Pending::waiting(answer, |answer| matches!(answer, Answer::Published(_)).then_some(())))
+    }
+
+    /// Sends an event that each of the sockets is to answer within `timeout_ms`. The outcome is available when the last one
+    /// has answered, or the time is over; it may be [`Failure::Overloaded`].
+    ///
+    /// # Errors
+    /// The defect of the selector or the event.
+    pub fn emit_with_ack(
+        &self,
+        to: &Selector,
+        message: &SocketMessage,
+        timeout_ms: u64,
+    ) -> Result<Pending<Acks>, BadEmit> {
+        let (terms, rooms) = self.resolve(to)?;
+        let (kind, data) = message.data(&to.namespace, terms)?;
+        let is_volatile = message.is_volatile;
+        let question = SocketQuestion { kind, data, timeout_ms, is_volatile };
+        Ok(self.order_sockets(to, rooms, SocketDeed::Ask(question), |gathered| {
+            let Gathered { answers, missing, is_cut, .. } = gathered;
+            Acks { answers, missing, is_cut }
+        }))
+    }
+
+    /// Makes sockets enter rooms; those that are in them stay. The outcome is the number of sockets, and available when all
+    /// shards have carried it out: what is emitted afterwards to these rooms reaches them. It may be
+    /// [`Failure::Overloaded`], here and in the other orders.
+    ///
+    /// # Errors
+    /// The defect of the selector, or of the name of a room.
+    pub fn sockets_join(&self, to: &Selector, rooms: &[impl AsRef<str>]) -> Result<Pending<u64>, BadEmit> {
+        let (terms, selected) = self.resolve(to)?;
+        let deed = SocketDeed::Join(channels(&to.namespace, rooms, terms)?);
+        Ok(self.order_sockets(to, selected, deed, |gathered| gathered.count))
+    }
+
+    /// Makes sockets leave rooms. The outcome is the number of sockets that the selector has found.
+    ///
+    /// # Errors
+    /// As [`Node::sockets_join`].
+    pub fn sockets_leave(&self, to: &Selector, rooms: &[impl AsRef<str>]) -> Result<Pending<u64>, BadEmit> {
+        let (terms, selected) = self.resolve(to)?;
+        let deed = SocketDeed::Leave(channels(&to.namespace, rooms, terms)?);
+        Ok(self.order_sockets(to, selected, deed, |gathered| gathered.count))
+    }
+
+    /// Disconnects sockets from their namespace; with `close`, their connections are closed, with all sockets on them. Their
+    /// clients do not come back by themselves. Events that were sent before reach them. The outcome is the number of
+    /// sockets.
+    ///
+    /// # Errors
+    /// The defect of the selector.
+    pub fn disconnect_sockets(&self, to: &Selector, close: bool) -> Result<Pending<u64>, BadEmit> {
+        let (_, selected) = self.resolve(to)?;
+        let deed = SocketDeed::Disconnect { close };
+        Ok(self.order_sockets(to, selected, deed, |gathered| gathered.count))
+    }
+
+    /// Returns the sockets of a selector. The outcome may be [`Failure::LimitExceeded`] when they are too many: beyond 16
+    /// MiB.
+    ///
+    /// # Errors
+    /// The defect of the selector.
+    pub fn fetch_sockets(&self, to: &Selector) -> Result<Pending<Vec<SocketFacts>>, BadEmit> {
+        let (_, selected) = self.resolve(to)?;
+        Ok(self.order_sockets(to, selected, SocketDeed::Fetch, |gathered| gathered.sockets))
+    }
+
+    fn order_sockets<T>(
+        &self,
+        to: &Selector,
+        rooms: Rooms,
+        deed: SocketDeed,
+        read: fn(Gathered) -> T,
+    ) -> Pending<T> {
+        let shards = self.shards();
+        if shards.is_overloaded() {
+            return Pending::failed(Failure::Overloaded);
+        }
+        let home = match shards.free_home(&rooms.to[0]) {
+            Ok(home) => home,
+            Err(failure) => return Pending::failed(failure),
+        };
+        let order = SocketOrder { namespace: to.namespace.as_str().into(), rooms, not_to: None, deed };
+        let (asker, answer) = self.asker();
+        self.send(home, Letter::OrderSockets { order: Box::new(order), asker: Some(asker) });
+        Pending::gathered(answer, read)
     }
 
     /// The channels of a selector, where Socket.IO is served.

@@ -7,6 +7,7 @@ use super::desk::PlainRequest;
 use super::polling::Poll;
 use super::probe::{ProbeStep, UpgradeAsk};
 use crate::base::slots::Key;
+use crate::hub::socket_order::SocketAnswer;
 use crate::hub::words::Ask;
 
 /// A request of a session to its shard: the complete list of what a client can cause.
@@ -64,6 +65,17 @@ pub enum Action {
         /// The user.
         user: Arc<str>,
     },
+    /// A client has answered a question of an order to sockets, or will not.
+    SocketAnswered(Box<SocketReply>),
     /// Schedule the answer to a wrong key, by [`super::Session::answered`].
     WrongKey,
+}
+
+/// The outcome of a question to one socket.
+#[derive(Debug, PartialEq)]
+pub struct SocketReply {
+    /// The shard's number of the question.
+    pub(crate) question: u32,
+    /// The answer, or the id of the socket that gave none.
+    pub(crate) answer: Result<SocketAnswer, Box<str>>,
 }

@@ -56,7 +56,7 @@ pub(crate) fn command_place(ask: &Ask) -> usize {
         Ask::Identify(_) | Ask::Claim(_) => 0,
         Ask::Enter(_) => 1,
         Ask::Leave { .. } | Ask::LeaveGroup { .. } => 2,
-        Ask::Publish { .. } | Ask::Emit(_) => 3,
+        Ask::Publish { .. } | Ask::Emit(_) | Ask::OrderSockets(_) => 3,
         Ask::Presence { .. } => 4,
         Ask::PresenceStats { .. } => 5,
         Ask::History { .. } => 6,

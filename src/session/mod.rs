@@ -41,9 +41,11 @@ pub(crate) mod socketio;
 mod transport;
 pub mod wire;
 
+use crate::hub::socket_order::{SocketFacts, SocketQuestion};
 use crate::hub::words::{Denied, News, Reply};
 use crate::proto::ws;
 pub use action::Action;
+pub(crate) use action::SocketReply;
 pub use client_id::ClientId;
 pub use context::{ClientCertificate, ConnectRate, Context, Counts, Forwarded, InPlace, Settings, Told};
 pub(crate) use context::{Note, Splice};
@@ -271,7 +273,7 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.reply(id, reply, cx),
             Self::Raw(raw) => return raw.reply(reply, handler, cx),
-            Self::SocketIo(session) => return session.reply(reply, handler, cx),
+            Self::SocketIo(session) => return session.reply(id, reply, handler, cx),
             Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => {}
         }
         Ok(())
@@ -345,6 +347,74 @@ impl<S> Session<S> {
             | Self::Away(_)
             | Self::Probe(_)
             | Self::Ended => {}
+        }
+    }
+
+    /// Carries out an order to end the connection's socket in this namespace; with `close`, all of them and the connection.
+    ///
+    /// # Errors
+    /// The reason for which the session ends.
+    pub fn disconnect_socket<H: Handler<State = S>>(
+        &mut self,
+        namespace: &str,
+        close: bool,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match self {
+            Self::SocketIo(session) => session.disconnect_socket(namespace, close, handler, cx),
+            Self::Head(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => Ok(()),
+        }
+    }
+
+    /// Sends the event of an order to the connection's socket in this namespace, unless it is to be dropped. The answer,
+    /// or that there is none, is told by [`Action::SocketAnswered`], with the number.
+    ///
+    /// # Errors
+    /// The reason for which the session ends.
+    pub fn ask_socket(
+        &mut self,
+        namespace: &str,
+        question: &SocketQuestion,
+        (number, is_dropped): (u32, bool),
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match self {
+            Self::SocketIo(session) => session.ask_socket(namespace, question, (number, is_dropped), cx),
+            Self::Head(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => {
+                let reply = SocketReply { question: number, answer: Err(Box::default()) };
+                cx.actions.push(Action::SocketAnswered(Box::new(reply)));
+                Ok(())
+            }
+        }
+    }
+
+    /// The connection's socket in this namespace, as far as the session knows it.
+    pub fn socket_facts<H: Handler<State = S>>(
+        &mut self,
+        namespace: &str,
+        unix_ms: u64,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Option<SocketFacts> {
+        match self {
+            Self::SocketIo(session) => session.socket_facts(namespace, unix_ms, handler, cx),
+            Self::Head(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => None,
         }
     }
 

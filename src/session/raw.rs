@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::ops::Range;
 
+use serde_json::value::RawValue;
+
 use super::bound::Bound;
 use super::pongs::Pongs;
 use super::socketio::{Acked, Admit, Connecting, Ending, Event, Gone, Socket};
@@ -165,6 +167,11 @@ pub trait Handler: Send + 'static {
         _socket: &mut Socket<'_, '_>,
     ) -> Result<(), Ending> {
         Ok(())
+    }
+
+    /// See [`Events::data`](super::socketio::Events::data).
+    fn socket_data(&mut self, _state: &Self::State) -> Option<Box<RawValue>> {
+        None
     }
 
     /// See [`Events::closed`](super::socketio::Events::closed).
@@ -441,6 +448,7 @@ impl<S> Raw<S> {
             | Reply::PresenceStats { .. }
             | Reply::History { .. }
             | Reply::Called(_)
+            | Reply::Gathered(_)
             | Reply::Renewed { .. }
             | Reply::RenewedIn { .. } => return Ok(()),
         };

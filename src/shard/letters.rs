@@ -52,6 +52,9 @@ impl<W: World> Shard<W> {
             Letter::Gone(member) => self.channels().gone(member),
             Letter::Answered { reply_to, answer } => self.clients().answered(reply_to, &answer),
             Letter::Emit { emission, asker } => self.channels().asked_to_emit(emission, asker),
+            Letter::OrderSockets { order, asker } => self.channels().asked_to_order(order, asker),
+            Letter::SocketsOrdered { order, home } => self.clients().sockets_ordered(&order, home),
+            Letter::Gathered { number, part } => self.channels().gathered(number, *part),
             Letter::Emitted(emission) => self.channels().emitted(&emission),
             Letter::Deliver(publication) => {
                 self.channels().local.deliver(Item::Publication(publication));

@@ -66,6 +66,7 @@ impl FakeShard {
             namespaces: Arc::new(Namespaces { named, ..Namespaces::default() }),
             ..Config::default()
         };
+        config.socketio.enabled = true;
         config.limits.channel_name_bytes_max = CHANNEL_NAME_BYTES_MAX;
         let mailboxes: Arc<[Mailbox]> = vec![Mailbox::new(Box::new(|| {}))].into();
         let budget = Budget::new(1 << 20);
@@ -148,7 +149,8 @@ fn answer_letter(letter: Letter, budget: &Budget) {
             reply(Answer::Channels(vec![(pattern.into(), 1)]));
         }
         Letter::Look { what: Look::Users, asker: Asker::Outside(reply) } => reply(Answer::Users(vec![1])),
-        Letter::Order(_) => {}
+        // There is no answer to them.
+        Letter::Order(_) | Letter::Emit { .. } | Letter::OrderSockets { .. } => {}
         other => panic!("{other:?}"),
     }
 }

@@ -103,6 +103,7 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             other @ (Action::SetTimer { .. }
             | Action::Forward { .. }
             | Action::HandOver(_)
+            | Action::SocketAnswered(_)
             | Action::Poll(_)
             | Action::Upgrade(_)
             | Action::Probe { .. }
@@ -135,7 +136,7 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             Ask::Call { data, .. } => Reply::Called(PayloadRef::of(data)),
             Ask::Renew { .. } => Reply::Renewed { ttl_s: 0 },
             Ask::RenewIn { .. } => Reply::RenewedIn { ttl_s: 0 },
-            Ask::Claim(_) | Ask::Emit(_) | Ask::LeaveGroup { .. } => {
+            Ask::Claim(_) | Ask::Emit(_) | Ask::OrderSockets(_) | Ask::LeaveGroup { .. } => {
                 panic!("{ask:?} is not a client's to ask")
             }
         };

@@ -10,19 +10,19 @@ use crate::proto::centrifuge::json::{put_data, put_payload, put_string};
 use crate::proto::centrifuge::message::Data;
 
 /// Writes the fields of an object, with commas between them.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     out: &'a mut Vec<u8>,
     is_first: bool,
 }
 
 impl<'a> Fields<'a> {
-    fn begin(out: &'a mut Vec<u8>) -> Self {
+    pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, is_first: true }
     }
 
     /// Begins a field; the caller writes its value to the returned buffer.
-    fn field(&mut self, name: &str) -> &mut Vec<u8> {
+    pub(super) fn field(&mut self, name: &str) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_first) {
             self.out.push(b',');
         }
@@ -31,7 +31,7 @@ impl<'a> Fields<'a> {
         self.out
     }
 
-    fn number(&mut self, name: &str, number: u64) {
+    pub(super) fn number(&mut self, name: &str, number: u64) {
         let out = self.field(name);
         put_number(out, number);
     }
@@ -42,23 +42,23 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn text(&mut self, name: &str, text: &str) {
+    pub(super) fn text(&mut self, name: &str, text: &str) {
         put_string(self.field(name), text);
     }
 
-    fn text_unless_empty(&mut self, name: &str, text: &str) {
+    pub(super) fn text_unless_empty(&mut self, name: &str, text: &str) {
         if !text.is_empty() {
             self.text(name, text);
         }
     }
 
-    fn payload_unless_empty(&mut self, name: &str, payload: &Payload) {
+    pub(super) fn payload_unless_empty(&mut self, name: &str, payload: &Payload) {
         if !payload.is_empty() {
             put_payload(self.field(name), payload.get());
         }
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.out.push(b'}');
     }
 }
@@ -68,7 +68,11 @@ fn put_number(out: &mut Vec<u8>, number: u64) {
 }
 
 /// Writes the items of an array, or of an object without its braces, separated by commas.
-fn put_each<T>(out: &mut Vec<u8>, all: impl IntoIterator<Item = T>, mut put: impl FnMut(&mut Vec<u8>, T)) {
+pub(super) fn put_each<T>(
+    out: &mut Vec<u8>,
+    all: impl IntoIterator<Item = T>,
+    mut put: impl FnMut(&mut Vec<u8>, T),
+) {
     for (at, one) in all.into_iter().enumerate() {
         if at > 0 {
             out.push(b',');

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::METHODS;
+use super::sockets::{SocketMethod, Sockets};
 use crate::proto::json::{self, NumericDate, or_default};
 
 /// A string, borrowed if nothing in it is escaped.
@@ -210,6 +211,8 @@ pub(super) enum Command<'a> {
     Channels(Channels<'a>),
     Info,
     Rpc(Rpc<'a>),
+    /// A method about sockets, with its body.
+    Sockets(SocketMethod, Box<Sockets<'a>>),
     /// An unknown method, with its name.
     Unknown(String),
 }
@@ -301,7 +304,10 @@ impl<'a> Command<'a> {
                 Self::Info
             }
             "rpc" => Self::Rpc(read(body, unknown)?),
-            other => Self::Unknown(other.to_owned()),
+            other => match SocketMethod::named(other) {
+                Some(method) => Self::Sockets(method, read(body, unknown)?),
+                None => Self::Unknown(other.to_owned()),
+            },
         })
     }
 
@@ -339,6 +345,7 @@ impl<'a> Command<'a> {
             Self::Channels(_) => "channels",
             Self::Info => "info",
             Self::Rpc(_) => "rpc",
+            Self::Sockets(method, _) => method.name(),
             Self::Unknown(_) => "",
         }
     }

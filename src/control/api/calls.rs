@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Batch, Channel, Command, Connections, Publish, Rpc, StreamPosition, Switch, Unknown};
+use super::sockets::BegunForSockets;
 use super::{ApiCounts, ApiError, Methods, answer};
 use crate::base::payload::Payload;
 use crate::hub::home::HistoryFilter;
@@ -93,6 +94,7 @@ pub(super) enum Begun<'a> {
     Channels(Names),
     Info(Users),
     Called(JoinHandle<Result<Vec<u8>, ApiError>>),
+    Sockets(Result<BegunForSockets, Wrong>),
 }
 
 impl From<Result<Pending<()>, Wrong>> for Begun<'_> {
@@ -127,6 +129,7 @@ impl Calls {
             Command::Unsubscribe(body) => self.unsubscribe(&body).into(),
             Command::Disconnect(body) => self.disconnect(*body).into(),
             Command::Refresh(body) => self.refresh(&body).into(),
+            Command::Sockets(method, body) => Begun::Sockets(method.begin(node, &body)),
             Command::Presence(Channel { channel, .. }) => Begun::Presence(node.presence(&channel)),
             Command::PresenceStats(Channel { channel, .. }) => {
                 Begun::PresenceStats(node.presence_stats(&channel))
@@ -187,6 +190,7 @@ impl Calls {
                 let user_count = answered(deadline, users).await?;
                 answer::put_info(out, &self.node.info(), user_count);
             }
+            Begun::Sockets(begun) => begun?.finish(deadline, out).await?,
             Begun::Called(call) => answer::put_called(out, &called(deadline, call).await?),
         }
         Ok(())
@@ -316,7 +320,7 @@ pub(super) fn note(method: &str, outcome: &Result<(), Wrong>, unknown: &[String]
 }
 
 /// The answer, if it arrives before the deadline.
-async fn answered<T>(
+pub(super) async fn answered<T>(
     deadline: Instant,
     answer: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

@@ -13,6 +13,9 @@ use super::calls::{self, Begun, Calls, Wrong};
 use super::{METHODS, answer};
 use crate::proto::json::{self, or_default};
 
+/// The number of methods that have numbers: those of earlier versions.
+const NUMBERED: usize = 13;
+
 /// A command as sent.
 #[derive(Debug, Deserialize)]
 pub(super) struct Envelope<'a> {
@@ -48,7 +51,7 @@ impl<'a> Envelope<'a> {
         match serde_json::from_str::<String>(told) {
             Ok(name) => name.to_ascii_lowercase(),
             Err(_) => {
-                let number = told.parse().ok().and_then(|number: usize| METHODS.get(number));
+                let number = told.parse().ok().and_then(|number: usize| METHODS[..NUMBERED].get(number));
                 number.map_or_else(|| told.to_owned(), |name| (*name).to_owned())
             }
         }

@@ -10,6 +10,7 @@ mod commands;
 mod guard;
 mod openapi;
 mod reload;
+mod sockets;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -57,8 +58,8 @@ pub(super) const RELOAD: &str = "reload";
 pub(super) const DOCUMENT: &str = "openapi.json";
 
 /// The methods, each with a path `/api/METHOD`, beside `/api/batch` and `/api/reload`; in the order of the numbers by
-/// which commands of `/api` may name them.
-pub const METHODS: [&str; 13] = [
+/// which commands of `/api` may name the first 13.
+pub const METHODS: [&str; 19] = [
     "publish",
     "broadcast",
     "unsubscribe",
@@ -72,6 +73,12 @@ pub const METHODS: [&str; 13] = [
     "rpc",
     "subscribe",
     "refresh",
+    "socketio_emit",
+    "socketio_emit_with_ack",
+    "socketio_sockets_join",
+    "socketio_sockets_leave",
+    "socketio_disconnect_sockets",
+    "socketio_fetch_sockets",
 ];
 
 /// An error in an answer of the API.

@@ -73,6 +73,8 @@ impl Centrifuge {
                 self.put_answer(id, &Answer::Subscribe(entered(told, &publications)), cx);
             }
             Reply::NotEntered { denied, .. } => self.deny(id, denied, cx),
+            // Clients cannot ask for it.
+            Reply::Gathered(_) => {}
             Reply::Left => self.put_answer(id, &Answer::Unsubscribe, cx),
             Reply::Published => self.put_answer(id, &Answer::Publish, cx),
             Reply::Presence(members) => {

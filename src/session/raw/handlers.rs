@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use super::{Call, Handler, Message, Outcome, Peer};
 use crate::hub::words::Denied;
 use crate::proto::http::{Refusal, Request, Status};
@@ -192,6 +194,10 @@ impl<A: Handler> Handler for Option<A> {
         socket: &mut Socket<'_, '_>,
     ) -> Result<(), Ending> {
         self.as_mut().map_or(Ok(()), |handler| handler.socket_acked(state, token, acked, socket))
+    }
+
+    fn socket_data(&mut self, state: &Self::State) -> Option<Box<RawValue>> {
+        self.as_mut().and_then(|handler| handler.socket_data(state))
     }
 
     fn socket_closed(&mut self, state: Self::State, gone: &mut Gone<'_>) {

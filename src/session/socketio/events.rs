@@ -9,6 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::rooms::Place;
 use super::socket::EmitError;
 use super::{Socket, SocketId};
+use crate::hub::socket_order::SocketAnswer;
 use crate::proto::http::{Refusal, Request, Status};
 use crate::proto::socketio::{Attachments, JsonArgs};
 use crate::session::raw::{Handler, Message, Peer};
@@ -45,8 +46,8 @@ pub trait Events: Send + 'static {
         socket: &mut Socket<'_, '_>,
     ) -> Result<(), Ending>;
 
-    /// Called for the answer to an event that was sent by [`Socket::emit_for_ack`], or for its absence; not once the
-    /// socket has ended.
+    /// Called for the answer to an event that was sent by [`Socket::emit_for_ack`], or for its absence, and for the
+    /// answers to one that was sent by [`Emit::emit_for_ack`](super::Emit::emit_for_ack); not once the socket has ended.
     ///
     /// # Errors
     /// How the socket ends.
@@ -58,6 +59,11 @@ pub trait Events: Send + 'static {
         _socket: &mut Socket<'_, '_>,
     ) -> Result<(), Ending> {
         Ok(())
+    }
+
+    /// The data of a socket for lists of sockets, `socket.data` of the reference; `None` for none.
+    fn data(&mut self, _state: &Self::State) -> Option<Box<RawValue>> {
+        None
     }
 
     /// Called when the socket has ended; its state is returned. Others can be told by [`Gone::to`].
@@ -161,17 +167,40 @@ pub enum Acked<'a> {
     },
     /// The client did not answer in time.
     TimedOut,
+    /// The answers of several sockets to an event that was sent by [`Emit::emit_for_ack`](super::Emit::emit_for_ack).
+    Many(Answers<'a>),
+}
+
+/// The answers of several sockets to an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Answers<'a> {
+    /// The answers, in the order in which they came.
+    pub list: &'a [SocketAnswer],
+    /// Number of sockets that did not answer in time, have ended, or did not get a volatile event.
+    pub missing: usize,
+    /// Whether answers beyond 16 MiB were left out.
+    pub is_cut: bool,
+}
+
+impl Answers<'_> {
+    /// Deserializes the first argument of each answer.
+    ///
+    /// # Errors
+    /// When one has another type.
+    pub fn read<T: DeserializeOwned>(&self) -> serde_json::Result<Vec<T>> {
+        self.list.iter().map(|answer| serde_json::from_str(&answer.data)).collect()
+    }
 }
 
 impl Acked<'_> {
-    /// Deserializes the arguments of an answer; `None` without one.
+    /// Deserializes the arguments of an answer; `None` without one, and for the answers of several sockets.
     ///
     /// # Errors
     /// When an argument has another type, or is missing.
     pub fn read<T: DeserializeOwned>(&self) -> serde_json::Result<Option<T>> {
         match self {
             Self::Answer { args, .. } => args.read().map(Some),
-            Self::TimedOut => Ok(None),
+            Self::TimedOut | Self::Many(_) => Ok(None),
         }
     }
 }
@@ -342,6 +371,10 @@ impl<E: Events> Handler for SocketIo<E> {
         socket: &mut Socket<'_, '_>,
     ) -> Result<(), Ending> {
         self.0.acked(state, token, acked, socket)
+    }
+
+    fn socket_data(&mut self, state: &E::State) -> Option<Box<RawValue>> {
+        self.0.data(state)
     }
 
     fn socket_closed(&mut self, state: E::State, gone: &mut Gone<'_>) {

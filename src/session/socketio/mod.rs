@@ -4,6 +4,7 @@
 //!   an answer.
 //! * The application: `events` has the trait and its values, `socket` what it can do with a socket, `rooms` what it can
 //!   send to several, `routes` a table of functions. `id`: public ids, `identity`: who a client is.
+//! * `orders`: orders to sockets, and questions to several.
 //! * `form`: events for several sockets, as each gets them.
 //! * `options`: the configuration of the endpoint.
 //!
@@ -16,6 +17,7 @@ mod form;
 mod id;
 mod identity;
 mod options;
+mod orders;
 mod rooms;
 mod routes;
 mod socket;
@@ -23,7 +25,9 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
-pub use events::{AckId, Acked, Admit, Binary, Connecting, Ending, Event, Events, Gone, SocketIo, Why};
+pub use events::{
+    AckId, Acked, Admit, Answers, Binary, Connecting, Ending, Event, Events, Gone, SocketIo, Why,
+};
 pub(super) use form::Form;
 pub use id::SocketId;
 pub use identity::ClaimRules;
@@ -37,6 +41,7 @@ use super::engine::Handshake;
 use super::pongs::Pongs;
 use super::probe::Way;
 use super::{Action, ClientId, CloseReason, Context, Handler, Settings};
+use crate::hub::socket_order::{SocketFacts, SocketQuestion};
 use crate::hub::words::Reply;
 use crate::proto::engine::{
     Content, EngineError, EnginePacket, EngineProtocol, PacketKind, read_message, read_payload,
@@ -198,9 +203,10 @@ impl<S> Session<S> {
         self.sockets.timer(handler, cx)
     }
 
-    /// Takes the answer to a request to enter a channel: of a namespace, or of a room.
+    /// Takes the answer to a request to enter a channel, of a namespace or of a room; or to a question to several sockets.
     pub(super) fn reply<H: Handler<State = S>>(
         &mut self,
+        id: u32,
         reply: &Reply<'_>,
         handler: &mut H,
         cx: &mut Context<'_>,
@@ -211,6 +217,7 @@ impl<S> Session<S> {
                 Ok(())
             }
             Reply::NotEntered { channel, denied } => self.sockets.not_entered(channel, denied, handler, cx),
+            Reply::Gathered(gathered) => self.sockets.gathered(id, gathered, handler, cx),
             Reply::Identified(_)
             | Reply::Left
             | Reply::Published
@@ -221,6 +228,39 @@ impl<S> Session<S> {
             | Reply::Renewed { .. }
             | Reply::RenewedIn { .. } => Ok(()),
         }
+    }
+
+    /// Carries out an order to end the socket in this namespace.
+    pub(super) fn disconnect_socket<H: Handler<State = S>>(
+        &mut self,
+        namespace: &str,
+        close: bool,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        self.sockets.disconnect(namespace, close, handler, cx)
+    }
+
+    /// Sends the event of an order to the socket in this namespace, unless it is to be dropped.
+    pub(super) fn ask_socket(
+        &mut self,
+        namespace: &str,
+        question: &SocketQuestion,
+        number_and_drop: (u32, bool),
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        self.sockets.ask(namespace, question, number_and_drop, cx)
+    }
+
+    /// The socket in this namespace, as far as the session knows it.
+    pub(super) fn socket_facts<H: Handler<State = S>>(
+        &mut self,
+        namespace: &str,
+        unix_ms: u64,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Option<SocketFacts> {
+        self.sockets.facts(namespace, unix_ms, handler, cx)
     }
 
     /// Whether the socket with this number is in this namespace.

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::form::data_of;
+use super::orders::Asking;
 use super::{EmitError, Gone, Socket};
-use crate::hub::selector::{ROOMS_MAX, namespace_channel, room_channel};
+use crate::hub::DataKind;
+use crate::hub::selector::{ROOMS_MAX, Rooms, room_channel};
 use crate::hub::words::{self, Ask, Enter};
 use crate::proto::socketio::write::PacketWriter;
 use crate::proto::socketio::{AttachmentStore, Attachments, JsonArgs, packed};
@@ -22,11 +24,13 @@ pub(super) struct Place<'p> {
     pub(super) namespace: &'p str,
     pub(super) name_bytes_max: usize,
     pub(super) is_msgpack: bool,
+    /// For answers to events for several sockets; `None` for a socket that has ended.
+    pub(super) asking: Option<Asking<'p>>,
     pub(super) actions: &'p mut Vec<Action>,
 }
 
 impl Place<'_> {
-    fn room(&self, room: &str) -> Result<Arc<str>, EmitError> {
+    pub(super) fn room(&self, room: &str) -> Result<Arc<str>, EmitError> {
         Ok(room_channel(self.namespace, room, self.name_bytes_max)?)
     }
 
@@ -77,6 +81,7 @@ impl Socket<'_, '_> {
             namespace: self.namespace,
             name_bytes_max: self.cx.settings.channel_name_bytes_max,
             is_msgpack: self.outlet.is_msgpack,
+            asking: Some(Asking { acks: self.acks, number: self.number }),
             actions: self.cx.actions,
         }
     }
@@ -90,8 +95,8 @@ impl Gone<'_> {
 
     /// An event for all sockets of the namespace, which this one has left.
     pub fn everyone(&mut self) -> Emit<'_> {
-        let Place { namespace, name_bytes_max, is_msgpack, ref mut actions } = self.place;
-        Emit::new(Place { namespace, name_bytes_max, is_msgpack, actions }, false)
+        let Place { namespace, name_bytes_max, is_msgpack, ref mut actions, .. } = self.place;
+        Emit::new(Place { namespace, name_bytes_max, is_msgpack, asking: None, actions }, false)
     }
 }
 
@@ -100,13 +105,13 @@ impl Gone<'_> {
 #[derive(Debug)]
 #[must_use = "nothing is sent without `emit`"]
 pub struct Emit<'s> {
-    place: Place<'s>,
-    to: Vec<Arc<str>>,
-    except: Vec<Arc<str>>,
-    is_to_others: bool,
-    is_volatile: bool,
+    pub(super) place: Place<'s>,
+    pub(super) to: Vec<Arc<str>>,
+    pub(super) except: Vec<Arc<str>>,
+    pub(super) is_to_others: bool,
+    pub(super) is_volatile: bool,
     /// The first defect of its rooms.
-    wrong: Option<EmitError>,
+    pub(super) wrong: Option<EmitError>,
 }
 
 impl<'s> Emit<'s> {
@@ -161,11 +166,8 @@ impl<'s> Emit<'s> {
         args: &(impl Serialize + ?Sized),
         attachments: &[&[u8]],
     ) -> Result<(), EmitError> {
-        let mut text = Vec::new();
-        let mut writer = PacketWriter::event(&mut text, self.place.namespace, None, name, attachments.len())?;
-        writer.values(args)?;
-        writer.finish()?;
-        self.send(text, attachments)
+        let (kind, data) = self.encoded(name, args, attachments)?;
+        self.send(kind, data)
     }
 
     /// Sends the event with arguments as they were received, without decoding them.
@@ -184,15 +186,26 @@ impl<'s> Emit<'s> {
         writer.raw(args.text());
         writer.finish()?;
         let attachments: Vec<_> = attachments.iter().collect();
-        self.send(text, &attachments)
+        let (kind, data) = self.checked(text, &attachments)?;
+        self.send(kind, data)
     }
 
-    fn send(self, text: Vec<u8>, attachments: &[&[u8]]) -> Result<(), EmitError> {
-        let Self { mut place, mut to, except, is_to_others, is_volatile, wrong } = self;
-        if let Some(error) = wrong {
-            return Err(error);
-        }
-        if place.is_msgpack {
+    /// The event with these arguments, as data of a publication.
+    pub(super) fn encoded(
+        &self,
+        name: &str,
+        args: &(impl Serialize + ?Sized),
+        attachments: &[&[u8]],
+    ) -> Result<(DataKind, Vec<u8>), EmitError> {
+        let mut text = Vec::new();
+        let mut writer = PacketWriter::event(&mut text, self.place.namespace, None, name, attachments.len())?;
+        writer.values(args)?;
+        writer.finish()?;
+        self.checked(text, attachments)
+    }
+
+    fn checked(&self, text: Vec<u8>, attachments: &[&[u8]]) -> Result<(DataKind, Vec<u8>), EmitError> {
+        if self.place.is_msgpack {
             let mut store = AttachmentStore::default();
             attachments.iter().for_each(|data| store.push(data));
             let is_sendable =
@@ -201,11 +214,15 @@ impl<'s> Emit<'s> {
                 return Err(EmitError::Args("they are nested too deeply for msgpack".to_owned()));
             }
         }
-        if to.is_empty() {
-            to.push(namespace_channel(place.namespace));
+        Ok(data_of(text, attachments))
+    }
+
+    fn send(self, kind: DataKind, data: Vec<u8>) -> Result<(), EmitError> {
+        let Self { mut place, to, except, is_to_others, is_volatile, wrong } = self;
+        if let Some(error) = wrong {
+            return Err(error);
         }
-        let (kind, data) = data_of(text, attachments);
-        let (to, except) = (to.into(), except.into());
+        let Rooms { to, except } = Rooms::of(place.namespace, to, except);
         place.ask(Ask::Emit(Box::new(words::Emit { to, except, is_to_others, is_volatile, kind, data })));
         Ok(())
     }

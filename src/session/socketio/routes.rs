@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::events::{AckId, Acked, Admit, Connecting, Ending, Event, Events, Gone};
 use super::{EmitError, Socket};
@@ -12,6 +13,7 @@ use crate::proto::socketio::{Attachments, JsonArgs};
 type Connect<S> = Box<dyn FnMut(&Connecting<'_>) -> Admit<S> + Send>;
 type Connected<S> = Box<dyn FnMut(&mut S, &mut Socket<'_, '_>) -> Result<(), Ending> + Send>;
 type OnAcked<S> = Box<dyn FnMut(&mut S, u64, Acked<'_>, &mut Socket<'_, '_>) -> Result<(), Ending> + Send>;
+type Data<S> = Box<dyn FnMut(&S) -> Option<Box<RawValue>> + Send>;
 type Closed<S> = Box<dyn FnMut(S, &mut Gone<'_>) + Send>;
 /// Takes an event; false when its arguments have another type.
 type Route<S> = Box<dyn FnMut(&mut Turn<'_, '_, '_, S>) -> Result<bool, Ending> + Send>;
@@ -39,6 +41,7 @@ pub struct Routes<S> {
     table: BTreeMap<String, Route<S>>,
     fallback: Option<Route<S>>,
     acked: Option<OnAcked<S>>,
+    data: Option<Data<S>>,
     closed: Option<Closed<S>>,
 }
 
@@ -80,6 +83,7 @@ impl<S: Send + 'static> Routes<S> {
             table: BTreeMap::new(),
             fallback: None,
             acked: None,
+            data: None,
             closed: None,
         }
     }
@@ -120,13 +124,21 @@ impl<S: Send + 'static> Routes<S> {
         self
     }
 
-    /// Calls a function for each answer to an event that was sent by [`Socket::emit_for_ack`], or for its absence.
+    /// Calls a function for each answer to an event that was sent by [`Socket::emit_for_ack`], or for its absence, and for
+    /// the answers of several sockets.
     #[must_use]
     pub fn acked(
         mut self,
         call: impl FnMut(&mut S, u64, Acked<'_>, &mut Socket<'_, '_>) -> Result<(), Ending> + Send + 'static,
     ) -> Self {
         self.acked = Some(Box::new(call));
+        self
+    }
+
+    /// Gives the data of each socket for lists of sockets, `socket.data` of the reference.
+    #[must_use]
+    pub fn data<T: Serialize>(mut self, mut call: impl FnMut(&S) -> T + Send + 'static) -> Self {
+        self.data = Some(Box::new(move |state| to_raw_value(&call(state)).ok()));
         self
     }
 
@@ -169,6 +181,10 @@ impl<S: Send + 'static> Events for Routes<S> {
         socket: &mut Socket<'_, '_>,
     ) -> Result<(), Ending> {
         self.acked.as_mut().map_or(Ok(()), |call| call(state, token, acked, socket))
+    }
+
+    fn data(&mut self, state: &S) -> Option<Box<RawValue>> {
+        self.data.as_mut().and_then(|call| call(state))
     }
 
     fn closed(&mut self, state: S, gone: &mut Gone<'_>) {

@@ -41,6 +41,8 @@ pub enum EmitError {
     RoomName,
     /// More than 1,000 rooms, those that are left out among them.
     TooManyRooms,
+    /// The socket has ended, and could not get the answers.
+    Gone,
     /// The arguments cannot be JSON, or not msgpack, where the endpoint speaks that.
     Args(String),
 }
@@ -53,6 +55,7 @@ impl fmt::Display for EmitError {
             Self::Placeholders => Unsendable::Placeholders.fmt(f),
             Self::RoomName => BadSelector::RoomName.fmt(f),
             Self::TooManyRooms => BadSelector::TooManyRooms.fmt(f),
+            Self::Gone => f.write_str("the socket has ended, and could not get the answers"),
             Self::Args(why) => write!(f, "the arguments cannot be sent: {why}"),
         }
     }
@@ -208,6 +211,17 @@ impl Socket<'_, '_> {
             self.cx.actions.push(Action::SetTimer { at_ms });
         }
         Ok(())
+    }
+
+    /// Sends an event with the id of the next one that the client is to answer.
+    pub(super) fn ask_raw(
+        &mut self,
+        name: &str,
+        args: JsonArgs<'_>,
+        attachments: Attachments<'_>,
+    ) -> Result<(), EmitError> {
+        let (id, attachments) = (Some(self.acks.next_id()), attachments.iter().collect::<Vec<_>>());
+        self.send(Head::Event { name, id }, &Content::<()>::Json(args), &attachments)
     }
 
     /// Answers an event of the client.

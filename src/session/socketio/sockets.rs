@@ -11,11 +11,11 @@ mod plain;
 
 use smallvec::SmallVec;
 
-use super::acks::Acks;
+use super::acks::{Acks, Asker};
 use super::events::{AckId, Acked, Ending, Event, Gone, Why};
 use super::identity::Identity;
 use super::rooms::Place;
-use super::{Socket, SocketId};
+use super::{Socket, SocketId, orders};
 use crate::hub::selector::namespace_channel;
 use crate::hub::words::{Ask, Dismissed};
 use crate::proto::socketio::{Args, Assembler, Attachments, Packet, PacketBody, SocketEvent, msgpack, write};
@@ -44,6 +44,8 @@ pub(in crate::session) struct Sockets<S> {
     connect_by_ms: u64,
     /// The time at which the application is told of sockets that are connected, in milliseconds of the shard's clock.
     greet_at_ms: u64,
+    /// The time at which the connection was opened, in seconds of the shard's clock.
+    opened_s: u32,
     /// The number of the next socket.
     next_number: u8,
 }
@@ -127,6 +129,8 @@ impl<S> Sockets<S> {
             waiting: None,
             connect_by_ms: cx.now_ms.saturating_add(cx.settings.socketio.connect_timeout_ms),
             greet_at_ms: 0,
+            // 2^32 seconds are 136 years.
+            opened_s: u32::try_from(cx.now_ms / 1000).unwrap_or(u32::MAX),
             next_number: 0,
         }
     }
@@ -200,8 +204,44 @@ impl<S> Sockets<S> {
         })
     }
 
+    /// The place of the socket with this number.
+    pub(super) fn place_of_number(&self, number: u32) -> Option<usize> {
+        self.list.iter().position(|entry| u32::from(entry.number) == number)
+    }
+
+    /// The events of a socket that wait for answers.
+    pub(super) fn acks_of(&mut self, at: usize) -> &mut Acks {
+        &mut self.list[at].acks
+    }
+
+    /// The parts of the socket at a place that one method of the application gets.
+    pub(super) fn parts_of<'e, 'b>(
+        &'e mut self,
+        at: usize,
+        bound: Bound,
+        cx: &'e mut Context<'b>,
+    ) -> (&'e mut S, Socket<'e, 'b>) {
+        let outlet = self.engine.outlet();
+        self.list[at].parts(outlet, bound, cx)
+    }
+
+    /// The application's part of the query of the request.
+    pub(super) fn query(&self) -> &str {
+        self.opening.as_deref().map_or("", |opening| &opening.query)
+    }
+
+    /// The identity of a socket's client, if it has one.
+    pub(super) fn identity_of(&self, at: usize) -> Option<&Identity> {
+        self.list[at].about.as_deref()?.identity.as_deref()
+    }
+
+    /// The time at which the connection was opened, in milliseconds of the shard's clock, exact to a second.
+    pub(super) fn opened_ms(&self) -> u64 {
+        u64::from(self.opened_s) * 1000
+    }
+
     /// The place of the socket in a namespace.
-    fn place_of(&self, namespace: &str) -> Option<usize> {
+    pub(super) fn place_of(&self, namespace: &str) -> Option<usize> {
         self.list.iter().position(|entry| entry.namespace() == namespace)
     }
 
@@ -249,16 +289,26 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         // An answer that nobody waits for, or waits for no longer, is ignored.
-        let Some(token) = id.and_then(|id| self.list[at].acks.answered(id)) else { return Ok(()) };
+        let Some(id) = id.filter(|id| self.list[at].acks.is_awaited(*id)) else { return Ok(()) };
         let plain = Plain::of(args)?;
         let (args, attachments) = plain.read(args, attachments)?;
-        self.call(at, Bound::answer(), handler, cx, |handler, state, socket| {
-            handler.socket_acked(state, token, Acked::Answer { args, attachments }, socket)
-        })
+        match self.list[at].acks.answered(id) {
+            Some(Asker::App(token)) => {
+                self.call(at, Bound::answer(), handler, cx, |handler, state, socket| {
+                    handler.socket_acked(state, token, Acked::Answer { args, attachments }, socket)
+                })
+            }
+            Some(Asker::Order(question)) => {
+                let id = SocketId::new(cx.client, self.list[at].number);
+                orders::answered(question, id, args, attachments, cx.actions);
+                Ok(())
+            }
+            Some(Asker::Many(_)) | None => Ok(()),
+        }
     }
 
     /// Calls the application for a socket, and ends that if it says so.
-    fn call<H: Handler<State = S>>(
+    pub(super) fn call<H: Handler<State = S>>(
         &mut self,
         at: usize,
         bound: Bound,
@@ -335,13 +385,17 @@ impl<S> Sockets<S> {
             }
             // The application may remove the socket: then another is at its place.
             match entry.acks.take_due(cx.now_ms) {
-                Some(token) => {
+                Some(Asker::Order(question)) => {
+                    let id = SocketId::new(cx.client, entry.number);
+                    orders::unanswered(question, id.as_str().into(), cx.actions);
+                }
+                Some(Asker::App(token)) => {
                     let bound = Bound::unasked(cx);
                     self.call(at, bound, handler, cx, |handler, state, socket| {
                         handler.socket_acked(state, token, Acked::TimedOut, socket)
                     })?;
                 }
-                None => at += 1,
+                Some(Asker::Many(_)) | None => at += 1,
             }
         }
         Ok(())
@@ -371,12 +425,15 @@ fn return_state<H: Handler>(
     handler: &mut H,
     (settings, is_msgpack, actions): (&Settings, bool, &mut Vec<Action>),
 ) {
-    let Entry { state, about, number, .. } = entry;
+    let Entry { state, about, mut acks, number, .. } = entry;
     let namespace = About::name(about.as_deref());
     let identity = about.as_deref().and_then(|about| about.identity.as_deref());
     let (user, info) = identity.map_or(("", &[][..]), |identity| (&*identity.user, &*identity.info));
     let name_bytes_max = settings.channel_name_bytes_max;
-    let place = Place { namespace, name_bytes_max, is_msgpack, actions };
     let id = SocketId::new(client, number);
+    while let Some(question) = acks.take_order() {
+        orders::unanswered(question, id.as_str().into(), actions);
+    }
+    let place = Place { namespace, name_bytes_max, is_msgpack, asking: None, actions };
     handler.socket_closed(state, &mut Gone { namespace, id, client, user, info, why, place });
 }

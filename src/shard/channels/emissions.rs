@@ -18,6 +18,7 @@ use crate::hub::emission::{Emission, group_of};
 use crate::hub::home::Member;
 use crate::hub::local::{ChannelId, PERSONAL, Subscriber};
 use crate::hub::selector::namespace_of;
+use crate::hub::socket_order::SocketOrder;
 use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Emit;
 use crate::hub::{Item, Publication};
@@ -188,9 +189,33 @@ impl<W: World> Channels<W> {
         self.receiver(self.local.subscribers(id).get(position as usize)?)
     }
 
+    /// The open connections of the sockets that an order is for.
+    pub(in crate::shard) fn sockets_of(&self, order: &SocketOrder) -> Vec<Key> {
+        let SocketOrder { rooms, not_to, .. } = order;
+        let receivers = self.receivers_of_any(&rooms.to, &rooms.except);
+        let keys = receivers.into_iter().map(Receiver::key);
+        let is_meant = |key: &Key| {
+            let conn = self.carry.conns.entry(*key);
+            conn.is_some_and(|conn| conn.stage == Stage::Open && !conn.has_left)
+                && *not_to != Some(self.carry.member(*key))
+        };
+        keys.filter(is_meant).collect()
+    }
+
+    /// Delivers all queued messages: what follows must not overtake them.
+    pub(in crate::shard) fn deliver_all_emissions(&mut self) {
+        if !self.emissions.is_empty() {
+            self.deliver_up_to(usize::MAX);
+        }
+    }
+
     /// Delivers queued messages, up to the turn's budget; the rest follows in the next turn.
+    #[inline]
     pub(in crate::shard) fn deliver_emissions(&mut self) {
-        let mut budget = self.carry.limits.deliveries_per_turn_max;
+        self.deliver_up_to(self.carry.limits.deliveries_per_turn_max);
+    }
+
+    fn deliver_up_to(&mut self, mut budget: usize) {
         while budget > 0
             && let Some(mut delivery) = self.emissions.queue.pop_front()
         {

@@ -50,6 +50,8 @@ impl<W: World> Channels<W> {
         for action in actions {
             match action {
                 Action::Ask { ask: Ask::Emit(emit), .. } => self.emit(key, *emit),
+                Action::Ask { ask: Ask::OrderSockets(order), .. } => self.order_sockets(key, 0, *order),
+                Action::SocketAnswered(reply) => self.socket_answered(*reply),
                 Action::UserLeft { user } => self.tell_user_left(user, key),
                 Action::Ask { .. }
                 | Action::Wait { .. }

@@ -67,6 +67,9 @@ impl<W: World> Channels<W> {
     }
 
     pub(in crate::shard) fn asked_to_emit(&mut self, mut emission: Box<Emission>, asker: Option<Asker>) {
+        if self.gatherings.is_held() {
+            return self.gatherings.hold(emission, asker);
+        }
         let mut shards = self.home.handle_emission(&mut emission);
         for place in emission.to.iter().filter_map(|room| SocketPlace::of_room(self.carry.seed, room)) {
             if !shards.contains(&place.shard) {

@@ -1,13 +1,15 @@
 //! This shard as home of channels and as host of subscribers.
 //!
 //! `homes` answers the letters to a home; `subscribe` keeps the subscriptions of connections; `fanout` delivers, with
-//! the encoded bytes of a `batch`, and `emissions` what goes to several channels; `endings` removes an ended connection
+//! the encoded bytes of a `batch`, and `emissions` what goes to several channels, `gatherings` what comes
+//! of orders to sockets; `endings` removes an ended connection
 //! from channels and homes, and `orphans` keeps its publications about which a hook is asked; `memory` reports costs.
 
 pub(in crate::shard) mod batch;
 pub(in crate::shard) mod emissions;
 pub(in crate::shard) mod endings;
 pub(in crate::shard) mod fanout;
+pub(in crate::shard) mod gatherings;
 pub(in crate::shard) mod homes;
 pub(in crate::shard) mod memory;
 pub(in crate::shard) mod orphans;
@@ -27,6 +29,7 @@ use crate::shard::options::Options;
 use crate::shard::{MakeMemory, World};
 use batch::Batch;
 use emissions::Emissions;
+use gatherings::Gatherings;
 use homes::Waiter;
 use orphans::Orphans;
 
@@ -40,6 +43,8 @@ pub(in crate::shard) struct Channels<W: World> {
     early: HashMap<(ChannelId, Run), Batch>,
     /// Messages to several channels.
     pub(in crate::shard) emissions: Emissions,
+    /// What is gathered for orders to sockets.
+    pub(in crate::shard) gatherings: Gatherings,
     /// The formats in use for publications in this shard.
     pub(in crate::shard) formats: Numbered<Format>,
     pub(in crate::shard) publication_budget: Budget,
@@ -59,6 +64,7 @@ impl<W: World> Channels<W> {
             local: new_local(options, &carry.counters),
             early: HashMap::new(),
             emissions: Emissions::default(),
+            gatherings: Gatherings::default(),
             formats: Numbered::default(),
             publication_budget,
             orphans: Orphans::default(),

@@ -13,6 +13,11 @@ impl<W: World> Clients<W> {
     /// Handles a home's answer to a command of a connection.
     pub(in crate::shard) fn answered(&mut self, reply_to: ReplyTo, answer: &home::Answer) {
         let ReplyTo { conn: key, request: id, .. } = reply_to;
+        if let home::Answer::Gathered(gathered) = answer {
+            // It is for a handler, and no command waits for it.
+            let reply = Reply::Gathered(gathered);
+            return self.tell_handler(key, |session, handler, cx| session.reply(id, &reply, handler, cx));
+        }
         let needs = match answer {
             home::Answer::Presence(members) => {
                 Needs::new(members.iter().map(|info| bytes_of_info(info)).sum())
@@ -25,6 +30,7 @@ impl<W: World> Clients<W> {
             | home::Answer::Removed
             | home::Answer::Channels(_)
             | home::Answer::Users(_)
+            | home::Answer::Gathered(_)
             | home::Answer::Refused(_) => Needs::default(),
         };
         if needs.queued > 0 && !self.has_room_for_answer(key, needs) {
@@ -44,7 +50,10 @@ impl<W: World> Clients<W> {
             }
             home::Answer::History { publications, position } => Reply::History { publications, position },
             // Clients cannot ask for these.
-            home::Answer::Removed | home::Answer::Channels(_) | home::Answer::Users(_) => return,
+            home::Answer::Removed
+            | home::Answer::Channels(_)
+            | home::Answer::Users(_)
+            | home::Answer::Gathered(_) => return,
             home::Answer::Refused(refused) => return self.deny(key, id, &denied(*refused)),
         };
         self.answer(key, id, &reply);
@@ -54,7 +63,7 @@ impl<W: World> Clients<W> {
 /// The error for a home's refusal.
 pub(in crate::shard) fn denied(refused: Refused) -> Denied {
     match refused {
-        Refused::TooManyChannels => Denied::Limit,
+        Refused::TooManyChannels | Refused::TooMuch => Denied::Limit,
         Refused::TooManyPublications | Refused::MemoryShort | Refused::TooManyWaiting => Denied::TooMany,
         Refused::Unavailable => Denied::Internal,
         Refused::Unrecoverable => Denied::Unrecoverable,

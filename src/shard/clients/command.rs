@@ -82,6 +82,7 @@ impl<W: World> Clients<W> {
             Ask::Renew { token } => self.refresh_command(key, id, &token),
             Ask::RenewIn { channel, token } => self.sub_refresh_command(key, id, channel, &token),
             Ask::Emit(emit) => self.channels.emit(key, *emit),
+            Ask::OrderSockets(order) => self.channels.order_sockets(key, id, *order),
             Ask::LeaveGroup { group } => self.leave_group(key, &group),
             Ask::Identify(_) | Ask::Claim(_) => {}
         }
@@ -114,6 +115,7 @@ impl<W: World> Clients<W> {
             | Ask::Renew { .. }
             | Ask::RenewIn { .. }
             | Ask::Emit(_)
+            | Ask::OrderSockets(_)
             | Ask::LeaveGroup { .. } => (&mut buckets.others, rates.others_max, &c.rate_limited_others),
         };
         let is_within = takes(bucket, rate);

@@ -5,7 +5,8 @@
 //!   `waiting`; `sockets`: clients that share a connection; `leaving` completes them when a client closes; `groups` serves handlers of raw endpoints.
 //! * Permissions: `permits` (in a channel), `terms` (of a subscription), `expiry`.
 //! * Properties of a client: `known`, `headers` (for hooks), `users` (connections per user).
-//! * Answers: `answers` and `entering` (from homes), `verdict` (from tokens and hooks). `orders`: the server API.
+//! * Answers: `answers` and `entering` (from homes), `verdict` (from tokens and hooks). `orders`: the server API;
+//!   `socket_orders`: those to sockets of Socket.IO.
 
 pub(in crate::shard) mod answers;
 pub(in crate::shard) mod command;
@@ -20,6 +21,7 @@ pub(in crate::shard) mod known;
 pub(in crate::shard) mod leaving;
 pub(in crate::shard) mod orders;
 pub(in crate::shard) mod permits;
+pub(in crate::shard) mod socket_orders;
 pub(in crate::shard) mod sockets;
 pub(in crate::shard) mod speak;
 pub(in crate::shard) mod subscribing;

@@ -14,9 +14,13 @@ impl<W: World> Clients<W> {
         // An answer may cause further actions, which come after these.
         while !self.channels.carry.actions.is_empty() {
             for action in std::mem::take(&mut self.channels.carry.actions) {
+                if let Action::SocketAnswered(reply) = action {
+                    self.channels.socket_answered(*reply);
+                    continue;
+                }
                 // Actions after one that ended the connection are dropped.
                 if self.channels.carry.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
-                    return self.channels.carry.actions.clear();
+                    continue;
                 }
                 match action {
                     Action::Ask { id, ask } => self.ask_or_wait(key, id, ask),
@@ -39,6 +43,7 @@ impl<W: World> Clients<W> {
                     Action::Poll(poll) => self.channels.carry.ask_session(key, poll),
                     Action::HandOver(request) => self.channels.carry.hand_over(key, request),
                     Action::UserLeft { user } => self.channels.tell_user_left(user, key),
+                    Action::SocketAnswered(_) => {}
                     Action::WrongKey => self.channels.carry.wrong_key(key),
                 }
             }

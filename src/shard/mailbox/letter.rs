@@ -10,6 +10,7 @@ use crate::base::slots::Key;
 use crate::hub::emission::Emission;
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
+use crate::hub::socket_order::{Gathered, SocketOrder};
 use crate::hub::{ClientInfo, Publication, home};
 use crate::session::desk::Away;
 use crate::session::{PlainResponse, PollAsk, UpgradeAsk};
@@ -220,6 +221,27 @@ pub enum Letter {
         /// The receiver of the answer, once it has been sent on, if one is requested.
         asker: Option<Asker>,
     },
+    /// To a home: give this order to the sockets of its namespace its place, and gather what comes of it.
+    OrderSockets {
+        /// The order.
+        order: Box<SocketOrder>,
+        /// The receiver of the answer, if one is requested.
+        asker: Option<Asker>,
+    },
+    /// From a home: carry this out for the sockets in this shard; answered by [`Letter::Gathered`].
+    SocketsOrdered {
+        /// The order.
+        order: Arc<SocketOrder>,
+        /// The home's shard, and its number of the order.
+        home: (u16, u32),
+    },
+    /// To a home: what came of an order in one shard.
+    Gathered {
+        /// The home's number of the order.
+        number: u32,
+        /// This shard's part.
+        part: Box<Gathered>,
+    },
     /// From a home: deliver this to the subscribers of its channels in this shard.
     Emitted(Arc<Emission>),
     /// From a home: deliver this to the subscribers in this shard.
@@ -326,6 +348,9 @@ impl fmt::Debug for Letter {
             Self::Gone(_) => "Gone",
             Self::Answered { .. } => "Answered",
             Self::Emit { .. } => "Emit",
+            Self::OrderSockets { .. } => "OrderSockets",
+            Self::SocketsOrdered { .. } => "SocketsOrdered",
+            Self::Gathered { .. } => "Gathered",
             Self::Emitted(_) => "Emitted",
             Self::Deliver(_) => "Deliver",
             Self::Membership(_) => "Membership",

@@ -52,6 +52,7 @@ impl Run {
                 | Answer::Removed
                 | Answer::Channels(_)
                 | Answer::Users(_)
+                | Answer::Gathered(_)
                 | Answer::Refused(_)) => {
                     self.world.borrow_mut().note("no answer", channel as usize, u64::from(number));
                     assert!(self.plan.may_refuse_channels(), "{answer:?}");

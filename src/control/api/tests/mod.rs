@@ -14,8 +14,10 @@ use crate::base::budget::Budget;
 use crate::base::payload::Payload;
 use crate::base::shared::Shared;
 use crate::config::Config;
+use crate::hub::emission::Emission;
 use crate::hub::home::{Answer, Question, Refused};
 use crate::hub::options::{ChannelOptions, Namespaces};
+use crate::hub::socket_order::{Gathered, SocketAnswer, SocketDeed, SocketFacts, SocketOrder};
 use crate::hub::{ClientInfo, DataKind, Position, Publication};
 use crate::node::Wiring;
 use crate::shard::counters::Counters;
@@ -80,6 +82,7 @@ impl Shards {
             ..Namespaces::default()
         };
         let mut config = Config { namespaces: Arc::new(namespaces), ..Config::default() };
+        config.socketio.enabled = true;
         config.limits.channel_name_bytes_max = 20;
         config.limits.outbox_bytes_max = 2000;
         config.limits.mailbox_letters_max = 3000;
@@ -135,6 +138,30 @@ impl Shards {
     }
 }
 
+/// What comes of an order to sockets.
+fn carried_out(order: &SocketOrder) -> Answer {
+    let mut gathered = Gathered::of(2);
+    let id = "Yg1DrJVBX4WqAAAAAAAB";
+    if order.deed == SocketDeed::Fetch {
+        gathered.add_socket(SocketFacts {
+            id: id.into(),
+            rooms: vec!["lobby".into()],
+            client: "b1f1".into(),
+            user: "42".into(),
+            address: "203.0.113.7".into(),
+            query: "token=t".into(),
+            issued_ms: 1_764_500_000_000,
+            data: "{\"name\":\"ann\"}".into(),
+            ..SocketFacts::default()
+        });
+    } else if matches!(order.deed, SocketDeed::Ask(_)) {
+        let answer = SocketAnswer { id: id.into(), data: "\"yes\"".into(), attachments: Vec::new() };
+        gathered.add_answer(Ok(answer));
+        gathered.add_answer(Err("pT5tTkk3mKbbAAAAAAAC".into()));
+    }
+    Answer::Gathered(Box::new(gathered))
+}
+
 /// Records a letter and answers it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "letters that nobody outside sends")]
 fn take(shard: usize, letter: Letter, answer: fn(&Question) -> Answer) -> Option<String> {
@@ -163,6 +190,19 @@ fn take(shard: usize, letter: Letter, answer: fn(&Question) -> Answer) -> Option
             let Asker::Outside(reply) = asker else { panic!("not from a connection") };
             reply(Answer::Users(Vec::new()));
             None
+        }
+        Letter::Emit { emission, asker } => {
+            let Some(Asker::Outside(reply)) = asker else { panic!("an answer is wanted") };
+            reply(Answer::Published(Position::default()));
+            let Emission { publication, to, except, is_volatile, .. } = &*emission;
+            let data = publication.data.escape_ascii();
+            Some(format!("emit {data} to {to:?} except {except:?} volatile {is_volatile}"))
+        }
+        Letter::OrderSockets { order, asker } => {
+            let Some(Asker::Outside(reply)) = asker else { panic!("an answer is wanted") };
+            reply(carried_out(&order));
+            let SocketOrder { namespace, rooms, deed, .. } = &*order;
+            Some(format!("{namespace} {:?} except {:?} {deed:?}", rooms.to, rooms.except))
         }
         Letter::Order(order) => {
             let Order { target, deed, .. } = &*order;

@@ -66,6 +66,40 @@ fn what_is_wrong_is_told_by_its_code_and_nothing_is_done() {
 }
 
 #[test]
+fn what_is_wrong_in_methods_about_sockets_is_told_and_nothing_is_done() {
+    let mut shards = Shards::new(ApiOptions::default());
+    let large_event = format!(r#"{{"event":"a","args":["{}"]}}"#, "x".repeat(1000));
+    let many_rooms = format!(r#"{{"event":"a","rooms":["a"{}]}}"#, r#","a""#.repeat(1000));
+    let rows = [
+        ("socketio_emit", "{}", 107),
+        ("socketio_emit", r#"{"event":"connect"}"#, 107),
+        ("socketio_emit", r#"{"event":"a","args":{}}"#, 107),
+        ("socketio_emit", r#"{"event":"a","attachments":["AA=="]}"#, 107),
+        ("socketio_emit", r#"{"event":"a","args":[{"_placeholder":true,"num":0}],"attachments":["*"]}"#, 107),
+        ("socketio_emit", r#"{"event":"a","namespace":"chat"}"#, 107),
+        ("socketio_emit", r#"{"event":"a","namespace":"/a,b"}"#, 107),
+        ("socketio_emit", r#"{"event":"a","rooms":["a room that is too long"]}"#, 107),
+        ("socketio_emit", r#"{"event":"a","rooms":"a"}"#, 107),
+        ("socketio_emit", &many_rooms, 107),
+        ("socketio_emit", &large_event, 106),
+        ("socketio_emit_with_ack", "{}", 107),
+        ("socketio_emit_with_ack", r#"{"event":"a","timeout_ms":0}"#, 107),
+        ("socketio_emit_with_ack", r#"{"event":"a","timeout_ms":60001}"#, 107),
+        ("socketio_emit_with_ack", r#"{"event":"newListener"}"#, 107),
+        ("socketio_sockets_join", "{}", 107),
+        ("socketio_sockets_join", r#"{"join":["a room that is too long"]}"#, 107),
+        ("socketio_sockets_leave", r#"{"rooms":["a"]}"#, 107),
+        ("socketio_disconnect_sockets", r#"{"close":1}"#, 107),
+        ("socketio_fetch_sockets", r#"{"namespace":"chat"}"#, 107),
+    ];
+    for (method, body, code) in rows {
+        assert_eq!(shards.code(method, body), code, "{method} {body}");
+        assert_eq!(shards.letters, [""; 0], "{method} {body}");
+    }
+    assert_eq!(shards.budget.used(), 0);
+}
+
+#[test]
 fn what_is_no_body_of_the_method_is_refused_whole() {
     let mut shards = Shards::new(ApiOptions::default());
     let rows = [

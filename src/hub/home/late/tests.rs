@@ -69,6 +69,7 @@ impl Stage {
                 | Answer::Removed
                 | Answer::Channels(_)
                 | Answer::Users(_)
+                | Answer::Gathered(_)
                 | Answer::Refused(_)) => format!("{} {other:?}", asker.0),
             },
         };

@@ -1,0 +1,96 @@
+//! Orders to the sockets of this shard.
+//!
+//! Invariant: an order takes its place among the events for rooms: those that its home numbered before are delivered before
+//! it, and it is carried out before later ones.
+
+use std::sync::Arc;
+
+use super::Clients;
+use crate::base::slots::Key;
+use crate::hub::selector::room_of;
+use crate::hub::socket_order::{Gathered, SocketDeed, SocketFacts, SocketOrder, SocketQuestion};
+use crate::shard::World;
+
+impl<W: World> Clients<W> {
+    /// Carries an order out for the sockets of this shard, and tells its home.
+    pub(in crate::shard) fn sockets_ordered(&mut self, order: &SocketOrder, home: (u16, u32)) {
+        self.channels.deliver_all_emissions();
+        let keys = self.channels.sockets_of(order);
+        let mut part = Gathered::of(keys.len());
+        match &order.deed {
+            SocketDeed::Join(rooms) => self.enter_all(&keys, rooms),
+            SocketDeed::Leave(rooms) => self.leave_all(&keys, rooms),
+            SocketDeed::Disconnect { close } => {
+                for key in keys {
+                    self.tell_handler(key, |session, handler, cx| {
+                        session.disconnect_socket(&order.namespace, *close, handler, cx)
+                    });
+                }
+            }
+            SocketDeed::Fetch => {
+                let facts = keys.iter().filter_map(|key| self.facts_of(*key, &order.namespace));
+                facts.collect::<Vec<_>>().into_iter().for_each(|facts| part.add_socket(facts));
+            }
+            SocketDeed::Ask(question) => return self.ask_all(keys, order, question, home, part),
+        }
+        self.channels.answer_order(home, part);
+    }
+
+    fn enter_all(&mut self, keys: &[Key], rooms: &[Arc<str>]) {
+        for key in keys {
+            for room in rooms {
+                self.enter_trusted(*key, room);
+            }
+        }
+    }
+
+    fn leave_all(&mut self, keys: &[Key], rooms: &[Arc<str>]) {
+        for key in keys {
+            for room in rooms {
+                self.unsubscribe(*key, room);
+            }
+            self.hold_back(*key);
+        }
+    }
+
+    /// Sends a question to all of the sockets, and begins to gather their answers.
+    fn ask_all(
+        &mut self,
+        keys: Vec<Key>,
+        order: &SocketOrder,
+        question: &SocketQuestion,
+        home: (u16, u32),
+        part: Gathered,
+    ) {
+        let number = self.channels.begin_question(home, keys.len());
+        for key in keys {
+            let is_behind = self.channels.carry.conns.entry(key).is_some_and(|conn| conn.outbox.is_some());
+            let is_dropped = question.is_volatile && is_behind;
+            let mut is_told = false;
+            self.tell_handler(key, |session, _, cx| {
+                is_told = true;
+                session.ask_socket(&order.namespace, question, (number, is_dropped), cx)
+            });
+            if !is_told {
+                self.channels.gathered(number, Gathered::default());
+            }
+        }
+        self.channels.gathered(number, part);
+    }
+
+    /// The socket of a connection in a namespace.
+    fn facts_of(&mut self, key: Key, namespace: &str) -> Option<SocketFacts> {
+        let carry = &mut self.channels.carry;
+        let unix_ms = carry.now().unix_ms;
+        let facts = carry
+            .with_session(key, |session, handler, cx| session.socket_facts(namespace, unix_ms, handler, cx));
+        let mut facts = facts.flatten()?;
+        facts.address = carry.peer(key).map(|address| address.to_string().into()).unwrap_or_default();
+        let conn = carry.conns.entry(key)?;
+        let names = conn.subs.iter().map(|sub| self.channels.local.name(sub.channel()));
+        facts.rooms = names.filter_map(|name| room_of(name, namespace)).map(Box::from).collect();
+        facts.rooms.retain(|room| *room != facts.id);
+        facts.rooms.sort_unstable();
+        Some(facts)
+    }
+}
