@@ -97,7 +97,7 @@ pub struct SocketAnswer {
     pub attachments: Vec<Box<[u8]>>,
 }
 
-/// What came of an order.
+/// The result of an order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gathered {
     /// Number of sockets that it was for.

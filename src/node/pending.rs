@@ -117,7 +117,7 @@ pub struct Pending<T>(State<T>);
 enum State<T> {
     Failed(Failure),
     Waiting(oneshot::Receiver<home::Answer>, Read<T>),
-    /// What comes of an order to sockets.
+    /// The result of an order to sockets.
     Gathered(oneshot::Receiver<home::Answer>, fn(Gathered) -> T),
     /// An order to all shards, and the function that makes its outcome.
     Ordered(oneshot::Receiver<()>, fn() -> T),
@@ -135,7 +135,7 @@ impl<T> Pending<T> {
         Self(State::Failed(failure))
     }
 
-    /// What comes of an order to sockets.
+    /// The result of an order to sockets.
     pub(super) fn gathered(answer: oneshot::Receiver<home::Answer>, read: fn(Gathered) -> T) -> Self {
         Self(State::Gathered(answer, read))
     }

@@ -2,7 +2,8 @@
 
 use super::carry::conn::Stage;
 use super::channels::homes::Waiter;
-use super::mailbox::{Letter, Look};
+use super::mailbox::{Letter, Look, ReplyTo};
+use super::outside::Verdict;
 use super::{Shard, World};
 use crate::hub::{Item, home};
 use crate::tls::Acceptor;
@@ -63,13 +64,7 @@ impl<W: World> Shard<W> {
                 self.channels().local.deliver(Item::Membership(membership));
             }
             Letter::Order(order) => self.clients().order(&order),
-            Letter::Verdict { reply_to, verdict } => {
-                if self.carry().conns.entry(reply_to.conn).is_some_and(|conn| conn.stage == Stage::Open) {
-                    self.clients().verdict(reply_to.conn, reply_to.request, *verdict);
-                } else {
-                    self.clients().verdict_after_end(reply_to, *verdict);
-                }
-            }
+            Letter::Verdict { reply_to, verdict } => self.judged(reply_to, *verdict),
             Letter::Emulated { conn, data } => self.clients().emulated(conn, &data),
             Letter::Served { receipt, response } => self.served(receipt, response.as_deref()),
             Letter::Poll { receipt, session, ask } => self.poll(receipt, session, ask),
@@ -95,5 +90,13 @@ impl<W: World> Shard<W> {
             Letter::Renew(renewal) => self.renew(&renewal),
         }
         self.channels().finish_endings();
+    }
+    /// Handles the answer to a question, for a connection that may have ended.
+    fn judged(&mut self, reply_to: ReplyTo, verdict: Verdict) {
+        if self.carry().conns.entry(reply_to.conn).is_some_and(|conn| conn.stage == Stage::Open) {
+            self.clients().verdict(reply_to.conn, reply_to.request, verdict);
+        } else {
+            self.clients().verdict_after_end(reply_to, verdict);
+        }
     }
 }

@@ -25,7 +25,7 @@ impl Waiting {
     }
 }
 
-/// Whoever wants the answer to an event.
+/// The asker of a question to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
     /// The application, by its name for the event.

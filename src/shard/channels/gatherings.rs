@@ -1,4 +1,4 @@
-//! What comes of orders to sockets: a home gathers it from all shards, a shard from its sockets that have to answer.
+//! The results of orders to sockets: a home gathers them from all shards, a shard from its sockets that have to answer.
 //!
 //! A home holds back what comes behind an order to join until all shards have carried that out and it has counted their
 //! subscriptions: what is emitted to a room right behind the order reaches the sockets that have entered it.

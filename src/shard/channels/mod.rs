@@ -43,7 +43,7 @@ pub(in crate::shard) struct Channels<W: World> {
     early: HashMap<(ChannelId, Run), Batch>,
     /// Messages to several channels.
     pub(in crate::shard) emissions: Emissions,
-    /// What is gathered for orders to sockets.
+    /// The results of orders to sockets, while they are gathered.
     pub(in crate::shard) gatherings: Gatherings,
     /// The formats in use for publications in this shard.
     pub(in crate::shard) formats: Numbered<Format>,

@@ -138,7 +138,7 @@ impl Shards {
     }
 }
 
-/// What comes of an order to sockets.
+/// The result of an order to sockets.
 fn carried_out(order: &SocketOrder) -> Answer {
     let mut gathered = Gathered::of(2);
     let id = "Yg1DrJVBX4WqAAAAAAAB";
