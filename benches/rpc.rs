@@ -59,6 +59,7 @@ impl Served {
             trusted_proxies: Networks::default(),
             socketio: SocketIoOptions::default(),
             claims: ClaimRules::default(),
+            packet_rates: None,
             connects: ConnectRate::default(),
         };
         let wire = Wire { transport: Transport::WebSocket, encoding: Encoding::Json, deflate: Deflate::Off };

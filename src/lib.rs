@@ -391,8 +391,8 @@ pub mod parts {
     pub mod session {
         pub use crate::session::{
             Action, ClaimRules, ClientId, CloseReason, ConnectRate, Context, Counts, Endpoint, Endpoints,
-            Forwarded, Handler, InPlace, Message, NoHandler, Peer, Phase, PlainRequest, PlainResponse,
-            Secret, Serves, Session, Settings, Speaks, Told, Transport, centrifuge, raw, wire,
+            Forwarded, Handler, InPlace, Message, NoHandler, PacketRates, Peer, Phase, PlainRequest,
+            PlainResponse, Secret, Serves, Session, Settings, Speaks, Told, Transport, centrifuge, raw, wire,
         };
     }
 

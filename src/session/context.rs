@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::labels;
-use super::{Action, ClaimRules, ClientId, Endpoints, Secret, SocketIoOptions};
+use super::{Action, ClaimRules, ClientId, Endpoints, PacketRates, Secret, SocketIoOptions};
 use crate::base::bucket::SharedBucket;
 use crate::base::counters::ByPlace;
 use crate::base::networks::Networks;
@@ -157,6 +157,8 @@ pub struct Counts {
     pub pongs: u64,
     /// Heartbeats that the session has sent by itself.
     pub pings: u64,
+    /// Packets beyond the rates of their connection.
+    pub limited_packets: u64,
 }
 
 /// The rate of new clients in the process. [`Default`] has no limit; clones share the tokens.
@@ -201,6 +203,8 @@ pub struct Settings {
     pub socketio: SocketIoOptions,
     /// How the clients of its sockets are identified.
     pub claims: ClaimRules,
+    /// The rates of its packets; `None` where there are none.
+    pub packet_rates: Option<PacketRates>,
     /// The rate of new clients.
     pub connects: ConnectRate,
 }

@@ -65,7 +65,7 @@ pub(crate) use probe::{ProbeStep, UpgradeAsk};
 pub use raw::{Handler, Message, NoHandler, Peer};
 pub use secret::Secret;
 pub(crate) use socketio::{Admission, Expired, Identity, SocketRefusal};
-pub use socketio::{ClaimRules, SocketIoOptions};
+pub use socketio::{ClaimRules, PacketRates, SocketIoOptions};
 pub use transport::Transport;
 pub(crate) use transport::{SessionKind, kinds};
 
@@ -478,6 +478,7 @@ pub(crate) mod tests {
             trusted_proxies: Networks::default(),
             socketio: SocketIoOptions::default(),
             claims: ClaimRules::default(),
+            packet_rates: None,
             connects: ConnectRate::default(),
         }
     }

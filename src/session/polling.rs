@@ -49,6 +49,8 @@ pub(crate) enum PollRefusal {
     UnknownSession,
     /// The session has another transport, the request overlaps with one of its kind, or its body is invalid.
     BadRequest,
+    /// The request has another client certificate than the one that opened the session.
+    Forbidden,
 }
 
 impl PollRefusal {
@@ -57,10 +59,12 @@ impl PollRefusal {
         let refusal = match self {
             Self::UnknownSession => EngineRefusal::UnknownSession,
             Self::BadRequest => EngineRefusal::BadRequest,
+            Self::Forbidden => EngineRefusal::Forbidden,
         };
+        let status = if refusal.status() == 403 { "403 Forbidden" } else { "400 Bad Request" };
         let mut body = Vec::new();
         refusal.put_body(&mut body, None);
-        let head = "400 Bad Request\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n";
+        let head = format!("{status}\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n");
         PlainResponse { head: head.into(), body }
     }
 }

@@ -67,7 +67,9 @@ impl<W: World> Shard<W> {
             Letter::Verdict { reply_to, verdict } => self.judged(reply_to, *verdict),
             Letter::Emulated { conn, data } => self.clients().emulated(conn, &data),
             Letter::Served { receipt, response } => self.served(receipt, response.as_deref()),
-            Letter::Poll { receipt, session, ask } => self.poll(receipt, session, ask),
+            Letter::Poll { receipt, session, ask, identity } => {
+                self.poll(receipt, session, ask, identity);
+            }
             Letter::Upgrade { conn, ask } => self.upgrade(conn, ask),
             Letter::Moved(moved) => self.moved(*moved),
             Letter::Settle { probe } => self.settle(probe),

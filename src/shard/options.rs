@@ -12,7 +12,9 @@ use crate::hub::home;
 use crate::hub::options::Namespaces;
 use crate::proto::ws;
 use crate::proto::ws::press;
-use crate::session::{ClaimRules, ConnectRate, Endpoints, Secret, Settings, SocketIoOptions, Speaks};
+use crate::session::{
+    ClaimRules, ConnectRate, Endpoints, PacketRates, Secret, Settings, SocketIoOptions, Speaks,
+};
 use crate::shard::counters::CLIENT_NAMES_MAX;
 
 /// Properties of a listener.
@@ -112,6 +114,18 @@ impl Options {
         }
     }
 
+    /// The rates of Socket.IO packets, by those of commands; `None` if there are none.
+    fn packet_rates(&self) -> Option<PacketRates> {
+        let rates = PacketRates {
+            all: self.rates.commands_max,
+            connects: self.rates.subscribes_max,
+            events: self.rates.publishes_max,
+            calls: self.rates.rpcs_max,
+            answers: self.rates.others_max,
+        };
+        (rates != PacketRates::default()).then_some(rates)
+    }
+
     /// The settings for sessions.
     pub(super) fn settings(&self, secret: Secret, rates: &ProcessRates) -> Settings {
         let limits = &self.limits;
@@ -128,6 +142,7 @@ impl Options {
             secret,
             trusted_proxies: self.trusted_proxies.clone(),
             socketio: self.socketio.clone(),
+            packet_rates: self.packet_rates(),
             claims: ClaimRules {
                 identifies: self.identifies_sockets,
                 are_limited: self.rates.connects_per_ip_max > 0 || self.rates.connects_max > 0,

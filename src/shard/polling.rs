@@ -1,17 +1,31 @@
 //! Sessions without a socket: they are opened, fed and read by requests on other connections.
 
+use std::sync::Arc;
+
 use super::carry::conn::{Conn, Stage};
 use super::carry::layers::Layers;
 use super::desk::Receipt;
 use super::{Shard, World};
 use crate::base::slots::Key;
 use crate::session::{CloseReason, Phase, PlainResponse, PollAsk, PollOpening, PollRefusal, Speaks, posted};
+use crate::tls::Identity;
 
 impl<W: World> Shard<W> {
     /// Handles a request for a session of this shard.
-    pub(super) fn poll(&mut self, receipt: Receipt, session: Key, ask: PollAsk) {
+    pub(super) fn poll(
+        &mut self,
+        receipt: Receipt,
+        session: Key,
+        ask: PollAsk,
+        identity: Option<Arc<Identity>>,
+    ) {
+        // The certificate that opened the session says whose it is.
+        let is_request = matches!(ask, PollAsk::Fetch | PollAsk::Post { .. });
+        if is_request && !self.carry().is_its_client(session, identity.as_deref()) {
+            return self.carry().answer_request(receipt, PollRefusal::Forbidden.response());
+        }
         match ask {
-            PollAsk::Open(opening) => self.open_session(receipt, opening),
+            PollAsk::Open(opening) => self.open_session(receipt, opening, identity),
             PollAsk::Fetch => self.fetch(receipt, session),
             PollAsk::Post { body, is_binary } => self.take_post(receipt, session, &body, is_binary),
             PollAsk::Left => {
@@ -24,14 +38,14 @@ impl<W: World> Shard<W> {
     }
 
     /// Opens a session; its first output answers the request.
-    fn open_session(&mut self, receipt: Receipt, opening: PollOpening) {
+    fn open_session(&mut self, receipt: Receipt, opening: PollOpening, identity: Option<Arc<Identity>>) {
         let address = self.carry().peer(receipt.conn);
         if self.carry().is_draining || self.door.refuses_session(address) {
             let retry_s = self.carry().retry_after_s(receipt.conn);
             return self.carry().answer_request(receipt, PlainResponse::busy(retry_s));
         }
         let carry = self.carry();
-        let layers = Layers::of_address(address);
+        let layers = Layers::of_client(address, identity);
         let heard = carry.beat_now();
         let conn = |_| Conn { layers, ..Conn::new(None, Speaks::Http, u32::MAX, heard) };
         let Some(key) = carry.conns.insert_with(conn) else { return };

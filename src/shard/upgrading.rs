@@ -10,6 +10,8 @@ use crate::proto::http::{Refusal, Status};
 use crate::session::{CloseReason, UpgradeAsk};
 
 const UNKNOWN: Refusal = Refusal::new(Status::BadRequest, "Session ID unknown");
+const FOREIGN: Refusal =
+    Refusal::new(Status::Forbidden, "the session was opened with another client certificate");
 /// Close code of a WebSocket that is not needed (RFC 6455 §7.4.1).
 const NORMAL: u16 = 1000;
 
@@ -41,7 +43,14 @@ impl<W: World> Shard<W> {
         let (_, session) = ask.place;
         let carry = self.carry();
         let conn = carry.conns.entry(session).filter(|conn| conn.stage == Stage::Open);
-        let refusal = if carry.is_draining { Some(DRAINING) } else { conn.is_none().then_some(UNKNOWN) };
+        let is_its_client = carry.is_its_client(session, carry.identity(key).map(|identity| &**identity));
+        let refusal = if carry.is_draining {
+            Some(DRAINING)
+        } else if !is_its_client {
+            Some(FOREIGN)
+        } else {
+            conn.is_none().then_some(UNKNOWN)
+        };
         let is_free =
             conn.is_some_and(|conn| conn.session.is_polled()) && !carry.probes.contains_key(&session);
         carry.counters.upgrades_refused.add(u64::from(refusal.is_some() || !is_free));

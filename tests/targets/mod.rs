@@ -81,6 +81,7 @@ impl Driver {
             trusted_proxies: Networks::default(),
             socketio: SocketIoOptions::default(),
             claims: ClaimRules::default(),
+            packet_rates: None,
             connects: ConnectRate::default(),
         };
         let handler = Echo::new("/echo");

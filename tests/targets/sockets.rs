@@ -186,6 +186,7 @@ impl Life {
             secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
             claims: ClaimRules::default(),
+            packet_rates: None,
             connects: ConnectRate::default(),
             socketio,
         };

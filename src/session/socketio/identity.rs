@@ -15,6 +15,21 @@ pub struct ClaimRules {
     pub are_limited: bool,
 }
 
+/// Packets of one connection per second, by kind; 0 for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacketRates {
+    /// Packets of the kinds below, together.
+    pub all: u32,
+    /// CONNECT.
+    pub connects: u32,
+    /// Events that want no answer.
+    pub events: u32,
+    /// Events that want an answer.
+    pub calls: u32,
+    /// Answers to the server's events.
+    pub answers: u32,
+}
+
 /// The identity of a socket's client. A client without any is anonymous.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {

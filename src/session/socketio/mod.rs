@@ -30,8 +30,8 @@ pub use events::{
 };
 pub(super) use form::Form;
 pub use id::SocketId;
-pub use identity::ClaimRules;
 pub(crate) use identity::{Admission, Expired, Identity, SocketRefusal};
+pub use identity::{ClaimRules, PacketRates};
 pub use options::SocketIoOptions;
 pub use rooms::Emit;
 pub use routes::{Routes, Turn};

@@ -2,12 +2,13 @@
 //!
 //! * `pending`: from CONNECT until it is known who the client is; `connecting`: until the application knows of the socket.
 //! * `members`: users of the connection, and their expiry.
-//! * `plain`: arguments of either parser, as the application reads them.
+//! * `rates`: the rates of its packets. `plain`: arguments of either parser, as the application reads them.
 
 mod connecting;
 mod members;
 mod pending;
 mod plain;
+mod rates;
 
 use smallvec::SmallVec;
 
@@ -160,6 +161,7 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let Packet { namespace, body, attachments } = packet;
+        self.count(&body, cx)?;
         let at = self.place_of(namespace);
         match (body, at) {
             (PacketBody::Connect { .. }, None) if self.is_pending(namespace) => Err(SECOND_CONNECT),

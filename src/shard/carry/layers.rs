@@ -70,10 +70,15 @@ impl Layers {
         (!is_bare).then(|| Box::new(Self { origin: None, tls, proxy, listener, record_since: 0 }))
     }
 
-    /// The layers of a session without a socket, whose client has this address.
-    pub(in crate::shard) fn of_address(address: Option<IpAddr>) -> Option<Box<Self>> {
-        let peer = Some(address?);
-        let origin = Some(Box::new(Origin { peer, ..Origin::default() }));
+    /// The layers of a session without a socket, whose client has this address and certificate.
+    pub(in crate::shard) fn of_client(
+        peer: Option<IpAddr>,
+        identity: Option<Arc<Identity>>,
+    ) -> Option<Box<Self>> {
+        if peer.is_none() && identity.is_none() {
+            return None;
+        }
+        let origin = Some(Box::new(Origin { peer, identity, ..Origin::default() }));
         Some(Box::new(Self { origin, ..Self::default() }))
     }
 
@@ -164,6 +169,14 @@ impl<W: World> Carry<W> {
     /// The identity in the client's verified certificate.
     pub(in crate::shard) fn identity(&self, key: Key) -> Option<&Arc<Identity>> {
         self.conns.entry(key)?.layers.as_ref()?.identity()
+    }
+
+    /// Whether a request with this certificate, or none, may be one of a session's client: the certificate that opened the
+    /// session counts. So it may if there is no such session.
+    pub(in crate::shard) fn is_its_client(&self, session: Key, identity: Option<&Identity>) -> bool {
+        let Some(conn) = self.conns.entry(session) else { return true };
+        let own = conn.layers.as_ref().and_then(|layers| layers.identity());
+        own.map(|own| own.sha256) == identity.map(|identity| identity.sha256)
     }
 
     /// The address of the client itself, as far as it is known.

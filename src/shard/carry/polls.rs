@@ -24,7 +24,8 @@ impl<W: World> Carry<W> {
         self.pause_for_answer(key);
         let receipt = self.receipt_of(key);
         let (shard, session) = poll.place.unwrap_or((receipt.shard, key));
-        self.post.send(shard, Letter::Poll { receipt, session, ask: poll.ask });
+        let identity = self.identity(key).cloned();
+        self.post.send(shard, Letter::Poll { receipt, session, ask: poll.ask, identity });
     }
 
     /// Answers a request on the connection of a poll.
@@ -76,7 +77,7 @@ impl<W: World> Carry<W> {
             return;
         };
         let receipt = self.receipt_of(key);
-        self.post.send(shard, Letter::Poll { receipt, session, ask: PollAsk::Left });
+        self.post.send(shard, Letter::Poll { receipt, session, ask: PollAsk::Left, identity: None });
     }
 }
 

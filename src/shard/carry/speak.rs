@@ -47,6 +47,7 @@ impl<W: World> Carry<W> {
         self.counters.pings_unanswered.add(counts.pings_unanswered);
         self.counters.requests.add(counts.requests);
         self.counters.heartbeats_sent.add(counts.pings);
+        self.counters.rate_limited_commands.add(counts.limited_packets);
         if counts.pongs > 0 {
             self.pong_came(key);
         }

@@ -18,6 +18,7 @@ use crate::shard::Renewal;
 use crate::shard::carry::layers::Layers;
 use crate::shard::desk::Receipt;
 use crate::shard::outside::Verdict;
+use crate::tls::Identity;
 
 /// Address of an answer: a connection's shard, its key, and the session's number of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,6 +287,8 @@ pub enum Letter {
         session: Key,
         /// The purpose of the request.
         ask: PollAsk,
+        /// The identity in the certificate of the request's client.
+        identity: Option<Arc<Identity>>,
     },
     /// To the shard itself: this connection is to replace the polls of a session.
     Upgrade {

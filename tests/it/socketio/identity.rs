@@ -5,11 +5,13 @@ use std::sync::Arc;
 use throng::parts::outside::mint;
 use throng::parts::outside::options::{HookOptions, TokenOptions};
 use throng::socketio::{Admit, Connecting, Ending, Event, Events, Socket};
-use throng::{ClientOptions, Node, Target};
+use throng::{ClientOptions, Node, PemText, Target, TlsOptions};
 
 use super::polling::Polling;
 use super::*;
 use crate::support::application::{Application, hook};
+use crate::support::tls::fixtures::Authority;
+use crate::support::tls::{answer_to, trusting};
 
 /// Tells each client who it is.
 struct Mirror;
@@ -316,5 +318,76 @@ fn a_token_says_who_a_polling_socket_is() {
     let packets = client.packets(2);
     assert!(packets[0].starts_with("40{") && packets[1] == r#"42["you","ann",""]"#, "{packets:?}");
     assert_eq!(client.packets(1), ["1"], "the end of the session");
+    served.end();
+}
+
+/// The certificate of the request that opened a session on polling is the client's, and other requests must have it.
+#[test]
+fn a_polling_session_belongs_to_the_certificate_that_opened_it() {
+    let (ca, clients) = (Authority::new(), Authority::new());
+    let (chain, key) = ca.issue(&["a.test"]);
+    let served = Served::start(|config| {
+        config.client.allow_certificate_connect_without_token = true;
+        config.tls = TlsOptions {
+            pem: vec![PemText { name: "mine".into(), chain, key }],
+            client_ca_pem: clients.pem().to_owned(),
+            requires_client_cert: false,
+            ..TlsOptions::default()
+        };
+    });
+    let [ann, ben] = ["Ann", "Ben"].map(|name| trusting(&ca, Some(&clients.issue_client(name, vec![]))));
+    let nobody = trusting(&ca, None);
+    let request = |who: &Arc<rustls::ClientConfig>, line: &str, more: &str, body: &str| {
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let request =
+            format!("{line} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n{length}{more}\r\n{body}");
+        answer_to(who, served.address, "a.test", &request)
+    };
+    const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
+    let opened = request(&ann, &format!("GET {POLLING}"), "", "");
+    let sid = opened.split("\"sid\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let (get, post) = (format!("GET {POLLING}&sid={sid}"), format!("POST {POLLING}&sid={sid}"));
+    for other in [&ben, &nobody] {
+        for answer in [request(other, &get, "", ""), request(other, &post, "", "40")] {
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+            assert!(answer.ends_with(r#"{"code":4,"message":"Forbidden"}"#), "{answer}");
+        }
+        let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let target = format!("GET /socket.io/?EIO=4&transport=websocket&sid={sid}");
+        let asked = format!("{target} HTTP/1.1\r\nHost: a.test\r\n{upgrade}\r\n");
+        let answer = answer_to(other, served.address, "a.test", &asked);
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    assert!(request(&ann, &post, "", "40").ends_with("\r\n\r\nok"));
+    let mut packets = String::new();
+    while !packets.contains("\"you\"") {
+        packets += &request(&ann, &get, "", "");
+    }
+    assert!(packets.contains(r#"42["you","Ann",""]"#), "{packets}");
+    served.end();
+}
+
+/// Pages of other origins are refused, whatever the transport; those of listed ones can read refusals.
+#[test]
+fn pages_of_other_origins_are_refused() {
+    let served = Served::start(|config| config.client.allowed_origins = vec!["https://a.test".to_owned()]);
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let ask = |query: &str, origin: &str, more: &str| {
+        let mut peer = Peer::connect(served.address);
+        let request =
+            format!("GET /socket.io/?{query} HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n{more}\r\n");
+        peer.send_bytes(request.as_bytes());
+        peer.response_head()
+    };
+    for (query, more) in [("EIO=4&transport=polling", ""), ("EIO=4&transport=websocket", upgrade)] {
+        assert_eq!(ask(query, "https://b.test", more).status, 403, "{query}");
+        assert_ne!(ask(query, "https://a.test", more).status, 403, "{query}");
+    }
+    let refused = ask("EIO=4&transport=polling&sid=x", "https://a.test", "");
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.header("access-control-allow-origin"), Some("https://a.test"));
     served.end();
 }

@@ -4,7 +4,7 @@
 pub(crate) mod fixtures;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -146,4 +146,22 @@ impl Socket {
 /// The first certificate of a chain.
 pub(crate) fn first((chain, _): &Pair) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()
+}
+
+/// The answer to a request over a connection of its own, as it was sent.
+pub(crate) fn answer_to(
+    config: &Arc<ClientConfig>,
+    address: SocketAddr,
+    name: &str,
+    request: &str,
+) -> String {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let server = ServerName::try_from(name.to_owned()).unwrap();
+    let tls = ClientConnection::new(Arc::clone(config), server).unwrap();
+    let mut stream = StreamOwned::new(tls, stream);
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }

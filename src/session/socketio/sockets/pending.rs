@@ -3,6 +3,7 @@
 //! Other namespaces of the connection go on meanwhile. Invariant: a packet here is answered, or its connection ends, at
 //! the latest after `connect_timeout`. Left out: sockets that the application has admitted ([`super::connecting`]).
 
+use super::rates::Buckets;
 use super::*;
 use crate::hub::words::{Claim, Dismissed};
 use crate::session::socketio::identity::{Admission, Identity, SocketRefusal, token_of};
@@ -25,7 +26,7 @@ pub(super) struct Pending {
     admission: Admission,
 }
 
-/// The packets of a connection. In a box, since most connections have none at most times.
+/// The packets of a connection, and its rates. In a box, since most connections have none at most times.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) list: Vec<Pending>,
@@ -33,6 +34,8 @@ pub(super) struct Waiting {
     last_id: u32,
     /// Whether an answer may come for a packet that waits no longer, so that numbers must not return.
     is_answer_due: bool,
+    /// The connection's rates, where there are some.
+    pub(super) buckets: Option<Box<Buckets>>,
 }
 
 impl Pending {
@@ -124,7 +127,7 @@ impl<S> Sockets<S> {
     fn trim_pending(&mut self) {
         let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.list.is_empty()) else { return };
         waiting.list = Vec::new();
-        if !waiting.is_answer_due {
+        if !waiting.is_answer_due && waiting.buckets.is_none() {
             self.waiting = None;
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::hub::words::{Claim, Denied, Dismissed};
-use crate::session::{Identity, SocketRefusal};
+use crate::session::{Identity, PacketRates, SocketRefusal};
 
 impl Talk {
     /// A connection whose clients must say who they are.
@@ -221,4 +221,31 @@ fn a_user_is_disconnected_and_others_stay() {
     .unwrap();
     assert!(is_last);
     assert_eq!(talk.texts(), ["41/custom1,"]);
+}
+
+/// Beyond a rate the connection ends, since a packet has no error for an answer.
+#[test]
+fn each_kind_of_packet_has_its_rate() {
+    let rates = PacketRates { all: 20, connects: 1, events: 2, calls: 3, answers: 4 };
+    let too_many = Err(CloseReason::Dismissed(Dismissed::TooMany));
+    for (packet, count) in [("40/custom,", 0), ("42[\"x\"]", 2), ("421[\"with-ack\"]", 3), ("439[]", 4)] {
+        let mut talk = Talk::closed(|_| {});
+        talk.settings.packet_rates = Some(rates);
+        talk.call(|session, app, cx| session.receive(&mut HEAD.as_bytes().to_vec(), app, cx)).unwrap();
+        talk.send("40").unwrap();
+        for _ in 0..count {
+            talk.send(packet).unwrap();
+        }
+        assert_eq!(talk.send(packet), too_many, "{packet}");
+        assert_eq!(talk.counts.limited_packets, 1);
+        // The tokens return.
+        talk.now_ms += 1000;
+        talk.send(packet).unwrap();
+    }
+    let mut talk = Talk::connected(|_| {});
+    talk.settings.packet_rates = Some(PacketRates { all: 3, ..PacketRates::default() });
+    talk.send("42[\"x\"]").unwrap();
+    talk.send("40/custom,").unwrap();
+    talk.send("439[]").unwrap();
+    assert_eq!(talk.send("42[\"x\"]"), too_many, "all kinds together");
 }
