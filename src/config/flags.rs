@@ -269,6 +269,7 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
         Slot::Switch(_) => "true|false",
         Slot::PathOrOff(_) => "PATH|off",
         Slot::Text(..)
+        | Slot::Cookie(_)
         | Slot::Texts(_)
         | Slot::Pattern(_)
         | Slot::HookName(_)

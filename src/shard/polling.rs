@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::carry::conn::{Conn, Stage};
 use super::carry::layers::Layers;
+use super::carry::polls::Parked;
 use super::desk::Receipt;
 use super::{Shard, World};
 use crate::base::slots::Key;
@@ -29,7 +30,7 @@ impl<W: World> Shard<W> {
             PollAsk::Fetch => self.fetch(receipt, session),
             PollAsk::Post { body, is_binary } => self.take_post(receipt, session, &body, is_binary),
             PollAsk::Left => {
-                if self.carry().parked.get(&session) == Some(&receipt) {
+                if self.carry().parked.get(&session).is_some_and(|poll| poll.receipt == receipt) {
                     self.carry().parked.remove(&session);
                     self.channels().close(session, CloseReason::Transport);
                 }
@@ -54,7 +55,7 @@ impl<W: World> Shard<W> {
         carry.with_session(key, |session, _, cx| session.open_polled(opening, cx));
         carry.after_progress(key, Phase::Opening, true);
         carry.queue_out(key);
-        carry.park(key, receipt);
+        carry.park(key, Parked { receipt, opens: true });
         carry.arm(key);
     }
 
@@ -74,7 +75,7 @@ impl<W: World> Shard<W> {
         };
         match refusal {
             Some(refusal) => carry.answer_request(receipt, refusal.response()),
-            None if carry.park(key, receipt) => {}
+            None if carry.park(key, Parked { receipt, opens: false }) => {}
             None => self.channels().close(key, CloseReason::Transport),
         }
     }

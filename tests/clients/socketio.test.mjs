@@ -2,9 +2,10 @@
 // the server.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { Socket as Engine } from "engine.io-client";
 import { io } from "socket.io-client";
 import { LIMIT, event, until } from "./harness.mjs";
-import { Example } from "./server.mjs";
+import { Example, Server } from "./server.mjs";
 
 let server;
 const sockets = [];
@@ -103,6 +104,54 @@ describe(`the official client over ${name}`, () => {
     const again = await Example.start("socketio_conformance", own.port);
     await back;
     await again.kill();
+  });
+});
+
+/** Sends numbers all the time until the client has moved to WebSocket, and a few afterwards; resolves with what came back. */
+async function talkDuringUpgrade(socket) {
+  const engine = socket.io.engine;
+  assert.equal(engine.transport.name, "polling");
+  const moved = event(engine, "upgrade");
+  const got = [];
+  socket.on("message-back", (number) => got.push(number));
+  let sent = 0;
+  const talk = setInterval(() => {
+    for (let n = 0; n < 3; n++) socket.emit("message", sent++);
+  }, 0);
+  await moved;
+  clearInterval(talk);
+  for (let n = 0; n < 50; n++) socket.emit("message", sent++);
+  await until(() => got.length >= sent, () => `${got.length} of ${sent}`);
+  assert.equal(engine.transport.name, "websocket");
+  assert.deepEqual(got, Array.from({ length: sent }, (_, number) => number));
+  assert.deepEqual(await socket.emitWithAck("message-with-ack", Buffer.from([1, 2])), Buffer.from([1, 2]));
+}
+
+describe("the official client, with its default transports", () => {
+  test("moves from polling to WebSocket, and loses nothing meanwhile", LIMIT, async () => {
+    const clients = Array.from({ length: 8 }, () => connect("/", { transports: ["polling", "websocket"] }));
+    await Promise.all(clients.map(async (socket) => {
+      await event(socket, "connect");
+      await talkDuringUpgrade(socket);
+    }));
+    // Pings still cross: the interval is 300 ms.
+    await new Promise((done) => setTimeout(done, 1000));
+    assert.ok(clients.every((socket) => socket.connected && !socket.recovered));
+  });
+
+  // The built server refuses all namespaces; its connections move as any other.
+  test("moves its connection over TLS", LIMIT, async () => {
+    const secure = await Server.start(["--tls-self-signed"], undefined, { socketio: { enabled: true } });
+    const url = secure.http.replace("http:", "https:");
+    for (let n = 0; n < 6; n++) {
+      const engine = new Engine(url, { path: "/socket.io/", rejectUnauthorized: false });
+      await event(engine, "upgrade");
+      assert.equal(engine.transport.name, "websocket");
+      engine.send("0/none,");
+      assert.match(await event(engine, "data"), /^4\/none,\{"message":"Invalid namespace"/);
+      engine.close();
+    }
+    await secure.kill();
   });
 });
 

@@ -71,6 +71,12 @@ impl Running {
         peer
     }
 
+    /// A counter, over all shards.
+    fn sum(&self, name: &str) -> u64 {
+        let all = self.counters.iter().flat_map(|counters| counters.each());
+        all.filter(|(counter, _)| *counter == name).map(|(_, value)| value).sum()
+    }
+
     fn end(self) {
         (self.drain)();
         assert_eq!(self.thread.join().unwrap(), Outcome::Drained);

@@ -307,6 +307,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         Slot::Texts(&mut s.socketio.transports)
     }),
     key(
+        "socketio.cookie",
+        "Cookie with the session's id, for load balancers, in the first answer to a polling Socket.IO client",
+        |s| Slot::Cookie(&mut s.socketio.cookie),
+    ),
+    key(
         "socketio.upgrade_timeout",
         "Time that a Socket.IO client has to move from polling to WebSocket",
         |s| Slot::Duration(&mut s.socketio.upgrade_timeout_ms, 1..=HOUR_MS),

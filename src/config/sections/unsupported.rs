@@ -178,13 +178,10 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     no("enable_unreleased_features", "there are none").warned(),
 ];
 
-const NO_POLLING: &str = "HTTP long-polling is not served yet, and this counts only with it";
-
 const EVENTS_IN_RUST: &str = "hooks for events are not served yet: write the application in Rust";
 
 /// Keys of throng's own sections that a later version serves.
 static NOT_YET: &[Unsupported] = &[
-    no("socketio.cookie", NO_POLLING),
     no("socketio.allow_eio3", "clients of Socket.IO 2 are not served yet: use version 3 or later"),
     no("socketio.homes", "every namespace has one home"),
     no("socketio.recovery_ttl", "connection state recovery is not served yet"),

@@ -58,6 +58,8 @@ pub enum Slot<'a> {
     Text(&'a mut String, Form),
     /// Paths of files.
     Files(&'a mut Vec<String>),
+    /// The name of a cookie; `true` for `io`, empty or `false` for none.
+    Cookie(&'a mut String),
     /// Several texts.
     Texts(&'a mut Vec<String>),
     /// A regular expression, or empty.
@@ -97,6 +99,8 @@ pub fn duration_text(ms: u64) -> String {
 /// The mark for a hidden secret.
 pub(super) const HIDDEN: &str = "…";
 const OFF: &str = "off";
+/// The name of the reference's cookie for Socket.IO.
+const USUAL_COOKIE: &str = "io";
 /// The name of the unnamed hook.
 const DEFAULT_HOOK: &str = "default";
 
@@ -118,6 +122,7 @@ impl Slot<'_> {
             Self::PathOrOff(slot) => or_off(raw, form::as_path).map(|v| *slot = v),
             Self::Text(slot, Form::Path) => raw.word().and_then(form::as_path).map(|v| *slot = v),
             Self::Text(slot, form) => raw.word().filter(|word| form.takes(word)).map(|v| v.clone_into(slot)),
+            Self::Cookie(slot) => cookie(raw).map(|v| *slot = v),
             Self::Texts(slot) => raw.list().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v),
             Self::Files(slot) => raw.words().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v),
             Self::Pattern(slot) => raw.word().and_then(|word| NamePattern::new(word).ok()).map(|v| *slot = v),
@@ -191,6 +196,7 @@ impl Slot<'_> {
             Self::Time(_) => "seconds since 1970, or 0 for no end",
             Self::Switch(_) => "true or false",
             Self::PathOrOff(_) => "a path that starts with / and has no ?, # or blank, or off",
+            Self::Cookie(_) => "the name of a cookie, true for io, or empty",
             Self::Files(_) => "paths of files",
             Self::Texts(_) => "a list of texts",
             Self::Pattern(_) => "a regular expression",
@@ -228,7 +234,7 @@ impl Slot<'_> {
             Self::DataFormat(v) => quote(data_format_word(**v)),
             Self::Rules(v, kind) => codes::toml(v, *kind),
             Self::Text(v, form) if form.is_url() => quote(&shown_address(v, shows_secrets)),
-            Self::Filter(v) | Self::Text(v, _) => quote(v),
+            Self::Filter(v) | Self::Text(v, _) | Self::Cookie(v) => quote(v),
             Self::Texts(v) | Self::Files(v) => list(v.iter().cloned()),
             Self::Pattern(v) => quote(v.as_str()),
             Self::Secret(v) => quote(shown(v, shows_secrets)),
@@ -267,7 +273,7 @@ impl Slot<'_> {
             Self::DataFormat(v) => data_format_word(**v).into(),
             Self::Rules(v, kind) => codes::json(v, *kind),
             Self::Text(v, form) if form.is_url() => shown_address(v, shows_secrets).into(),
-            Self::Filter(v) | Self::Text(v, _) => v.as_str().into(),
+            Self::Filter(v) | Self::Text(v, _) | Self::Cookie(v) => v.as_str().into(),
             Self::Texts(v) | Self::Files(v) => v.as_slice().into(),
             Self::Pattern(v) => v.as_str().into(),
             Self::Secret(v) => shown(v, shows_secrets).into(),
@@ -323,7 +329,7 @@ impl Slot<'_> {
             Self::Rate(v) => std::ptr::from_mut(v).addr(),
             Self::Milliseconds(v, _) | Self::Duration(v, _) | Self::Time(v) => std::ptr::from_mut(v).addr(),
             Self::Switch(v) | Self::Either(v, _) | Self::Listed(v, _) => std::ptr::from_mut(v).addr(),
-            Self::Filter(v) | Self::Text(v, _) | Self::Secret(v) | Self::HookName(v) => {
+            Self::Filter(v) | Self::Text(v, _) | Self::Cookie(v) | Self::Secret(v) | Self::HookName(v) => {
                 std::ptr::from_mut(v).addr()
             }
             Self::DataFormat(v) => std::ptr::from_mut(v).addr(),
@@ -361,6 +367,14 @@ fn data_format_word(format: DataFormat) -> &'static str {
 
 fn hook_name(name: &str) -> &str {
     if name.is_empty() { DEFAULT_HOOK } else { name }
+}
+
+/// The name of a cookie, by the name itself or a switch.
+fn cookie(raw: &Raw) -> Option<String> {
+    match raw.switch() {
+        Some(is_on) => Some(if is_on { USUAL_COOKIE.to_owned() } else { String::new() }),
+        None => raw.word().filter(|word| Form::Cookie.takes(word)).map(str::to_owned),
+    }
 }
 
 fn in_range(n: u64, range: &RangeInclusive<u64>) -> Option<usize> {

@@ -27,6 +27,9 @@ pub struct SocketIoOptions {
     /// Time from the request for a WebSocket that is to replace polls until the client uses it alone, in milliseconds; then
     /// it is closed, and polling goes on. Default 10,000.
     pub upgrade_timeout_ms: u64,
+    /// Name of a cookie with the session's id, which the first answer to a polling client sets, so that a load balancer can
+    /// send all requests of a session to one server: `HttpOnly`, `Path=/`, `SameSite=Lax`. Default empty: no cookie.
+    pub cookie: String,
 }
 
 impl Default for SocketIoOptions {
@@ -42,6 +45,7 @@ impl Default for SocketIoOptions {
             namespaces_max: 64,
             transports: vec!["polling".to_owned(), "websocket".to_owned()],
             upgrade_timeout_ms: 10_000,
+            cookie: String::new(),
         }
     }
 }

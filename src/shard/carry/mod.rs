@@ -43,7 +43,6 @@ use crate::net::Net;
 use crate::proto::ws::press::Press;
 use crate::session::{Action, Settings, Splice};
 use crate::shard::counters::Counters;
-use crate::shard::desk::Receipt;
 use crate::shard::mailbox::Post;
 use crate::shard::options::{EndDelays, Limits, Options, ProcessRates, Timeouts};
 use crate::shard::{INPUT_BYTES, Parts, World};
@@ -53,6 +52,7 @@ use close::Ended;
 use conn::Conn;
 use desk::Forwarding;
 use notes::Notes;
+use polls::Parked;
 use pressure::Pressure;
 use probes::Probing;
 use time::{Pinged, Wall};
@@ -105,7 +105,7 @@ pub(in crate::shard) struct Carry<W: World> {
     /// Events for the log.
     pub(in crate::shard) notes: Notes,
     /// Polls that wait for output, by session.
-    pub(in crate::shard) parked: HashMap<Key, Receipt>,
+    pub(in crate::shard) parked: HashMap<Key, Parked>,
     /// WebSockets that are to replace polls, by session.
     pub(in crate::shard) probes: HashMap<Key, Probing>,
     /// Number of tickets given to sockets on their way to other shards.

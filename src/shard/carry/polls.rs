@@ -13,6 +13,14 @@ use crate::shard::World;
 use crate::shard::desk::{Receipt, Window};
 use crate::shard::mailbox::Letter;
 
+/// A poll that waits for output.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::shard) struct Parked {
+    pub(in crate::shard) receipt: Receipt,
+    /// Whether it has opened the session.
+    pub(in crate::shard) opens: bool,
+}
+
 impl<W: World> Carry<W> {
     /// The address of the answer to a request of a connection of this shard.
     pub(in crate::shard) fn receipt_of(&self, conn: Key) -> Receipt {
@@ -35,13 +43,13 @@ impl<W: World> Carry<W> {
 
     /// Parks a poll, which is answered at the end of the turn if there is output. Returns false if another is parked:
     /// the session ends with both.
-    pub(in crate::shard) fn park(&mut self, session: Key, receipt: Receipt) -> bool {
+    pub(in crate::shard) fn park(&mut self, session: Key, poll: Parked) -> bool {
         if let Some(first) = self.parked.remove(&session) {
-            self.answer_request(first, ended());
-            self.answer_request(receipt, PollRefusal::BadRequest.response());
+            self.answer_request(first.receipt, ended());
+            self.answer_request(poll.receipt, PollRefusal::BadRequest.response());
             return false;
         }
-        self.parked.insert(session, receipt);
+        self.parked.insert(session, poll);
         self.mark_dirty(session);
         self.relieve_later(session);
         true
@@ -56,16 +64,22 @@ impl<W: World> Carry<W> {
             }
             return;
         };
-        let Some(receipt) = self.parked.remove(&key) else { return };
-        let output = content(outbox);
+        let Some(Parked { receipt, opens }) = self.parked.remove(&key) else { return };
+        let mut response = fetched(content(outbox));
+        let cookie = &self.settings.socketio.cookie;
+        if opens && !cookie.is_empty() {
+            let sid = self.settings.secret.session(self.post.shard(), key);
+            let line = format!("Set-Cookie: {cookie}={sid}; Path=/; HttpOnly; SameSite=Lax\r\n");
+            response.head.to_mut().push_str(&line);
+        }
         self.drop_outbox(key);
-        self.answer_request(receipt, fetched(output));
+        self.answer_request(receipt, response);
         self.on_flushed(key);
     }
 
     /// Answers the parked poll of a session that is freed.
     pub(in crate::shard) fn refuse_parked(&mut self, key: Key) {
-        if let Some(receipt) = self.parked.remove(&key) {
+        if let Some(Parked { receipt, .. }) = self.parked.remove(&key) {
             self.answer_request(receipt, PollRefusal::UnknownSession.response());
         }
     }

@@ -148,8 +148,8 @@ impl<W: World> Carry<W> {
 
     /// Ends the parked poll of a session, if there is one, without output.
     fn relieve(&mut self, session: Key) {
-        if let Some(receipt) = self.parked.remove(&session) {
-            self.answer_request(receipt, relieved());
+        if let Some(poll) = self.parked.remove(&session) {
+            self.answer_request(poll.receipt, relieved());
         }
     }
 

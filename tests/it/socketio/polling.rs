@@ -202,6 +202,30 @@ fn a_session_ends_with_its_client_its_server_and_its_poll() {
 }
 
 #[test]
+fn a_cookie_comes_with_the_first_answer_alone() {
+    let mut options = options();
+    options.cookie = "io".to_owned();
+    let running = Running::start(options);
+    let mut http = Http::new(&running);
+    let open = http.get(POLLING);
+    let sid = open.body.split('"').nth(3).unwrap();
+    let cookie = format!("\r\nSet-Cookie: io={sid}; Path=/; HttpOnly; SameSite=Lax\r\n");
+    assert!(open.head.contains(&cookie), "{open:?}");
+    let target = format!("{POLLING}&sid={sid}");
+    http.post(&target, "40");
+    let next = http.get(&target);
+    assert!(next.body.starts_with("40{") && !next.head.contains("Set-Cookie"), "{next:?}");
+    let mut peer = Peer::connect(running.address);
+    peer.send_bytes(crate::support::peer::upgrade(super::PATH, "").as_bytes());
+    assert!(!peer.response_head().head.contains("Set-Cookie"), "as at the reference");
+    running.end();
+    // Without the option there is none.
+    let running = Running::start(self::options());
+    assert!(!Http::new(&running).get(POLLING).head.contains("Set-Cookie"));
+    running.end();
+}
+
+#[test]
 fn a_client_that_answers_no_ping_is_gone_in_time() {
     let running = Running::start(super::conformance::options());
     let mut client = Polling::client(&running);

@@ -1,14 +1,19 @@
 //! From HTTP long-polling to WebSocket: the ways in which clients of other languages do it, written after their sources, and
 //! what goes wrong on the way. Sessions, requests and WebSockets are in different shards, by the kernel's choice.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use throng::SocketIoOptions;
 
 use super::polling::{Http, Polling};
 use super::{Running, text};
 use crate::support::peer::{BINARY, CLOSE, TEXT, upgrade};
-use crate::support::{Frame, Peer};
+use crate::support::tls::fixtures::Authority;
+use crate::support::{Frame, Peer, tls};
 
 fn options() -> SocketIoOptions {
     SocketIoOptions { enabled: true, ..SocketIoOptions::default() }
@@ -366,10 +371,7 @@ fn check_deflated(peer: &mut Peer) {
 #[test]
 fn counts_are_right_after_upgrades_of_all_kinds() {
     let running = Running::start(options());
-    let sum = |name: &str| -> u64 {
-        let all = running.counters.iter().flat_map(|counters| counters.each());
-        all.filter(|(counter, _)| *counter == name).map(|(_, value)| value).sum()
-    };
+    let sum = |name: &str| running.sum(name);
     let settles = |name: &str, expected: u64| {
         for _ in 0..500 {
             if sum(name) == expected {
@@ -415,4 +417,71 @@ fn counts_are_right_after_upgrades_of_all_kinds() {
     settles("outboxes", 0);
     settles("partial_bytes", 0);
     running.end();
+}
+
+/// Over TLS the keys move with the connection, to whichever shard.
+#[test]
+fn an_upgrade_over_tls_takes_its_keys_along() {
+    let ca = Authority::new();
+    let (chain, key) = ca.issue(&["localhost"]);
+    let running = Running::start_with(options(), |config| {
+        let pem = vec![throng::PemText { name: "test".to_owned(), chain, key }];
+        config.tls = throng::TlsOptions { pem, ..throng::TlsOptions::default() };
+    });
+    let trusting = tls::trusting(&ca, None);
+    let mut in_other_shards = 0;
+    for number in 0..12 {
+        let before = running.sum("sockets_moved");
+        let mut polls = Https::new(&running, &trusting);
+        let open = polls.request("GET", super::polling::POLLING, "");
+        let sid = open.split('"').nth(3).unwrap().to_owned();
+        let target = format!("{}&sid={sid}", super::polling::POLLING);
+        assert_eq!(polls.request("POST", &target, "40"), "ok");
+        while !polls.request("GET", &target, "").contains("42[\"auth\"") {}
+        polls.request("POST", &target, &event(0));
+        let path = target.replace("transport=polling", "transport=websocket");
+        let mut socket = tls::Socket::open(&trusting, running.address, "localhost", &path).unwrap();
+        if number % 2 == 0 {
+            assert_eq!(socket.ask("2probe"), "3probe");
+        }
+        socket.say("5");
+        assert_eq!(socket.hear(), back(0));
+        for number in 1..5 {
+            assert_eq!(socket.ask(&event(number)), back(number));
+        }
+        let long = format!("42[\"message\",\"{}\"]", "é".repeat(100_000));
+        assert_eq!(socket.ask(&long), long.replacen("message", "message-back", 1));
+        in_other_shards += running.sum("sockets_moved") - before;
+    }
+    assert!(in_other_shards > 0, "none of twelve was in another shard than its session");
+    running.end();
+}
+
+/// A connection of requests over TLS.
+struct Https(BufReader<StreamOwned<ClientConnection, TcpStream>>);
+
+impl Https {
+    fn new(running: &Running, config: &Arc<ClientConfig>) -> Self {
+        let stream = TcpStream::connect(running.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let tls = ClientConnection::new(Arc::clone(config), "localhost".try_into().unwrap()).unwrap();
+        Self(BufReader::new(StreamOwned::new(tls, stream)))
+    }
+
+    /// The body of the answer.
+    fn request(&mut self, method: &str, target: &str, body: &str) -> String {
+        let length = body.len();
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.0.read_line(&mut head).unwrap() > 0, "the connection ended: {head}");
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap_or("0");
+        let mut body = vec![0; length.parse().unwrap()];
+        self.0.read_exact(&mut body).unwrap();
+        String::from_utf8(body).unwrap()
+    }
 }
