@@ -85,6 +85,7 @@ impl<W: World> Shard<W> {
             return self.channels().close(probe, CloseReason::Transport);
         };
         self.channels().finish_endings();
+        self.clients().act(session);
         if !self.channels().renew_formats(session) {
             return self.channels().dismiss(session, Dismissed::Internal);
         }
