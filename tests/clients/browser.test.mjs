@@ -8,7 +8,7 @@ import http from "node:http";
 import { after, before, describe, test } from "node:test";
 import { chromium } from "playwright-core";
 import { TRANSPORTS, numbers } from "./harness.mjs";
-import { Server, freePort } from "./server.mjs";
+import { Example, Server, freePort } from "./server.mjs";
 
 const LIMIT = { timeout: 60_000 };
 const bundle = (name) => readFileSync(new URL(`node_modules/centrifuge/dist/${name}.js`, import.meta.url), "utf8");
@@ -170,4 +170,33 @@ describe("without the client", () => {
     assert.deepEqual(await (await open(t, allowed())).evaluate(listen, [server.port]), ["connect"]);
     assert.equal(await (await open(t, refused())).evaluate(listen, [server.port]), "refused");
   });
+});
+
+// Over HTTP long-polling first, by Chromium's own requests, then by its own WebSocket.
+test("a page with socket.io-client moves from polling to WebSocket, and loses nothing meanwhile", LIMIT, async (test) => {
+  const example = await Example.start("socketio_conformance");
+  test.after(() => example.kill());
+  const context = await browser.newContext();
+  test.after(() => context.close());
+  const page = await context.newPage();
+  await page.goto(`${example.http}/socket.io/`);
+  await page.addScriptTag({ content: readFileSync(new URL("node_modules/socket.io-client/dist/socket.io.js", import.meta.url), "utf8") });
+  const told = await page.evaluate(async () => {
+    const socket = io();
+    const got = [];
+    socket.on("message-back", (number) => got.push(number));
+    const before = socket.io.engine.transport.name;
+    let [sent, isMoved] = [0, false];
+    socket.io.engine.once("upgrade", () => (isMoved = true));
+    await new Promise((done) => socket.once("connect", done));
+    while (!isMoved) {
+      socket.emit("message", sent++);
+      await new Promise((done) => setTimeout(done));
+    }
+    for (let n = 0; n < 20; n++) socket.emit("message", sent++);
+    while (got.length < sent) await new Promise((done) => setTimeout(done, 5));
+    return { before, after: socket.io.engine.transport.name, got, sent };
+  });
+  assert.deepEqual([told.before, told.after], ["polling", "websocket"]);
+  assert.deepEqual(told.got, numbers(0, told.sent - 1));
 });

@@ -107,11 +107,12 @@ describe(`the official client over ${name}`, () => {
   });
 });
 
-/** Sends numbers all the time until the client has moved to WebSocket, and a few afterwards; resolves with what came back. */
+/** Of a client that has just begun to connect: sends numbers until it has moved to WebSocket, and a few afterwards. */
 async function talkDuringUpgrade(socket) {
   const engine = socket.io.engine;
   assert.equal(engine.transport.name, "polling");
   const moved = event(engine, "upgrade");
+  await event(socket, "connect");
   const got = [];
   socket.on("message-back", (number) => got.push(number));
   let sent = 0;
@@ -130,10 +131,7 @@ async function talkDuringUpgrade(socket) {
 describe("the official client, with its default transports", () => {
   test("moves from polling to WebSocket, and loses nothing meanwhile", LIMIT, async () => {
     const clients = Array.from({ length: 8 }, () => connect("/", { transports: ["polling", "websocket"] }));
-    await Promise.all(clients.map(async (socket) => {
-      await event(socket, "connect");
-      await talkDuringUpgrade(socket);
-    }));
+    await Promise.all(clients.map(talkDuringUpgrade));
     // Pings still cross: the interval is 300 ms.
     await new Promise((done) => setTimeout(done, 1000));
     assert.ok(clients.every((socket) => socket.connected && !socket.recovered));
@@ -148,7 +146,7 @@ describe("the official client, with its default transports", () => {
       await event(engine, "upgrade");
       assert.equal(engine.transport.name, "websocket");
       engine.send("0/none,");
-      assert.match(await event(engine, "data"), /^4\/none,\{"message":"Invalid namespace"/);
+      assert.match(await event(engine, "data"), /^4\/none,\{"message":/);
       engine.close();
     }
     await secure.kill();
