@@ -86,6 +86,7 @@ impl Served {
             in_place: None,
             actions: &mut self.actions,
             forwarded: Forwarded::default(),
+            reach: &mut throng::parts::hub::reach::Reach::new(7.into(), 0, 1),
             press: &mut self.press,
             counts: Counts::default(),
             told: &Told::default(),

@@ -2,7 +2,10 @@
 //!
 //! `cargo run --release --example socketio_conformance -- 127.0.0.1:3000`, then run the suite of the protocol's text. The
 //! namespaces `/` and `/custom` are open. A new socket gets the event `auth` with what it gave for authentication;
-//! `message` is answered by the event `message-back`, `message-with-ack` by its acknowledgement.
+//! `message` is answered by the event `message-back`, `message-with-ack` by its acknowledgement; `broadcast` becomes
+//! `message-back` for all others.
+//!
+//! With `recovery` behind the address, clients return to their sockets; the suites expect it off.
 
 use serde_json::value::RawValue;
 use throng::socketio::{Admit, Connecting, Ending, Event, Events, Socket, SocketIo};
@@ -23,7 +26,10 @@ impl Events for Echo {
     }
 
     fn connected(&mut self, auth: &mut Box<RawValue>, socket: &mut Socket<'_, '_>) -> Result<(), Ending> {
-        Ok(socket.emit("auth", &(&*auth,))?)
+        match socket.is_recovered() {
+            true => Ok(()),
+            false => Ok(socket.emit("auth", &(&*auth,))?),
+        }
     }
 
     fn event(
@@ -35,6 +41,7 @@ impl Events for Echo {
         let Event { name, args, attachments, ack } = event;
         match (name, ack) {
             ("message", _) => socket.emit_raw("message-back", args, attachments)?,
+            ("broadcast", _) => socket.others().emit_raw("message-back", args, attachments)?,
             ("message-with-ack", Some(ack)) => socket.ack_raw(ack, args, attachments)?,
             _ => {}
         }
@@ -56,8 +63,9 @@ pub fn options() -> SocketIoOptions {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address: std::net::SocketAddr =
         std::env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned()).parse()?;
-    let config =
-        Config { listen: vec![address.into()], control: None, socketio: options(), ..Config::default() };
+    let recovers = std::env::args().any(|word| word == "recovery");
+    let socketio = SocketIoOptions { recovery_ttl_ms: if recovers { 60_000 } else { 0 }, ..options() };
+    let config = Config { listen: vec![address.into()], control: None, socketio, ..Config::default() };
     let mut server = Server::start(&config, |_shard| SocketIo(Echo))?;
     server.handle_signals()?;
     println!("http://{}/socket.io/", server.addresses()[0]);

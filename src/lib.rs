@@ -358,7 +358,7 @@ pub mod parts {
     pub mod hub {
         pub use crate::hub::{
             ClientInfo, DataKind, Position, Publication, home, home_of, local, memory, options, permissions,
-            tally, words,
+            reach, tally, words,
         };
     }
 

@@ -17,6 +17,7 @@ const CHANNEL_COUNT: u32 = 30_000;
 
 fn home() -> Home {
     let limits = Limits {
+        recovery: None,
         channels_max: usize::MAX,
         history_bytes_max: usize::MAX,
         join_leave_per_second_max: 100,

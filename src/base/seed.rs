@@ -30,6 +30,12 @@ pub enum Purpose {
     SocketMask = 8,
     /// A user's name, to count the users of all shards.
     User = 9,
+    /// The epoch of the offsets of Socket.IO events.
+    Offset = 10,
+    /// The proof in the private id by which a Socket.IO client recovers its socket.
+    Recovery = 11,
+    /// The mask of the number in such an id.
+    RecoveryMask = 12,
 }
 
 /// A key of 128 bits. It is the process's secret: anyone with it can forge session ids, and choose channels that all

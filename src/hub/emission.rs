@@ -3,11 +3,12 @@
 //! Such channels are private to the sessions of the server: their names begin with [`PRIVATE`], which no other way in
 //! accepts. All channels of one group, the part of the name before the first comma, have one home, and so one order.
 //!
-//! Left out: history and presence, which private channels do not have; delivery (the shard's).
+//! Left out: history and presence, which private channels do not have; recovery (`away`); delivery (the shard's).
 
 use std::sync::Arc;
 
 use super::Publication;
+use super::socket_place::SocketPlace;
 use super::terms::Member;
 
 /// The first character of a private channel's name.
@@ -44,6 +45,10 @@ pub struct Emission {
     pub except: Box<[Arc<str>]>,
     /// The one connection that does not.
     pub not_to: Option<Member>,
+    /// The socket of that connection, which keeps its place in a later one.
+    pub(crate) sender: Option<SocketPlace>,
+    /// The home that has numbered it, which sets it.
+    pub home: u16,
     /// Whether connections that have unsent bytes do not receive it.
     pub is_volatile: bool,
 }

@@ -9,6 +9,7 @@ use crate::base::budget::Budget;
 use crate::base::shared::Shared;
 
 pub(super) const LIMITS: Limits = Limits {
+    recovery: None,
     channels_max: 100,
     history_bytes_max: usize::MAX,
     join_leave_per_second_max: u32::MAX,

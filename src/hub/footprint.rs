@@ -20,7 +20,10 @@ impl<A: Asker> Home<A> {
             self.close(idle);
             self.displaced_count += 1;
         }
-        self.order.memory.cut(history_bytes, count_max)
+        // Histories first: what is left of their part is for recovery.
+        let count = self.order.memory.cut(history_bytes, count_max);
+        let left = history_bytes.saturating_sub(self.order.memory.bytes());
+        count + self.keeper.as_mut().map_or(0, |keeper| keeper.cut(left, count_max))
     }
 
     /// Memory of the channels, with their streams and the idempotency keys; without histories and crowds.

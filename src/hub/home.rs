@@ -15,7 +15,8 @@ mod work;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::emission::{Emission, is_private};
+use super::away::Keeper;
+use super::emission::{Emission, group_of, is_private};
 use super::history::History;
 use super::memory::Memory;
 use super::once::Once;
@@ -73,6 +74,8 @@ pub struct Home<A = ()> {
     pub(super) is_short: bool,
     pub(super) displaced_count: u64,
     pub(super) tally: Option<Tally>,
+    /// The store for recovery, where that is on.
+    pub(super) keeper: Option<Box<Keeper>>,
 }
 
 /// The default memory of a home: the shard's own, which answers at once. The process's seed and the home's number in
@@ -92,6 +95,7 @@ impl<A: Asker> Home<A> {
             spread: Spread::default(),
             waiting: Waiting::new(limits.waiting_max),
             done: VecDeque::new(),
+            keeper: limits.recovery.clone().map(|recovery| Keeper::new(recovery, seed)),
             limits,
             occupied_count: 0,
             name_bytes: 0,
@@ -207,8 +211,8 @@ impl<A: Asker> Home<A> {
     }
 
     /// Numbers a message to several channels of this home, and returns the shards with subscribers of any of them. It is
-    /// kept in no history.
-    pub fn handle_emission(&mut self, emission: &mut Emission) -> Shards {
+    /// kept in no history, but for recovery, where that is on.
+    pub fn handle_emission(&mut self, now: Now, emission: &mut Emission) -> Shards {
         let mut shards = Shards::new();
         for channel in &emission.to {
             let Some(&id) = self.names.get(channel) else { continue };
@@ -220,6 +224,13 @@ impl<A: Asker> Home<A> {
         }
         if let Some(publication) = Arc::get_mut(&mut emission.publication) {
             publication.seq = self.order.next_seq();
+            if let Some(keeper) = &self.keeper {
+                keeper.mark(publication);
+            }
+        }
+        if let Some(keeper) = &mut self.keeper {
+            let is_present = self.names.contains_key(group_of(&emission.publication.channel));
+            keeper.log(now, emission, is_present);
         }
         shards
     }
@@ -300,11 +311,16 @@ impl<A: Asker> Home<A> {
         order.memory.expire(now, &mut |id| {
             channels.remove(id as usize).forget(names, name_bytes);
         });
+        if let Some(keeper) = &mut self.keeper {
+            keeper.expire(now, |group| self.names.contains_key(group));
+        }
     }
 
     /// The next time at which [`Home::expire`] has work, in milliseconds of the shard's clock; it may be early.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        [self.order.memory.next_expiry_ms(), self.order.once.next_expiry_ms()].into_iter().flatten().min()
+        let recovery = self.keeper.as_ref().and_then(|keeper| keeper.next_expiry_ms());
+        let own = [self.order.memory.next_expiry_ms(), self.order.once.next_expiry_ms(), recovery];
+        own.into_iter().flatten().min()
     }
 
     /// Names and subscriber counts of the channels with subscribers that match, without private ones: `*` stands for any run of characters,
@@ -341,9 +357,9 @@ impl<A: Asker> Home<A> {
         self.names.get(channel).map_or(0, |&id| self.channels[id as usize].audience.crowd.count())
     }
 
-    /// Bytes of the histories of all channels, at most [`Limits::history_bytes_max`].
+    /// Bytes of the histories of all channels, at most [`Limits::history_bytes_max`], and of what is kept for recovery.
     pub fn history_bytes(&self) -> usize {
-        self.order.memory.bytes()
+        self.order.memory.bytes() + self.keeper.as_ref().map_or(0, |keeper| keeper.bytes())
     }
 
     /// Number of members in the presence of all channels.
@@ -367,7 +383,7 @@ impl<A: Asker> Home<A> {
     }
 
     /// The channel's number; opens a new channel if there is none of the name.
-    fn open(&mut self, name: &Arc<str>) -> Result<u32, Refused> {
+    pub(super) fn open(&mut self, name: &Arc<str>) -> Result<u32, Refused> {
         if let Some(&id) = self.names.get(name) {
             return Ok(id);
         }

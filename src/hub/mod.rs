@@ -9,10 +9,12 @@
 //!   serve a memory that answers later.
 //! * Subscribers of a shard: `local`; `choice` selects the items of a batch for each.
 //! * `emission`: messages to several private channels, delivered once to each subscriber. `selector`: which sockets a
-//!   message or an order is for; `socket_order`: orders to sockets; `socket_place`: their ids.
+//!   message or an order is for; `socket_order`: orders to sockets; `socket_place`: their ids. `away`: recovery of sockets;
+//!   `offset` and `reach` tell how far a client and a connection have come.
 //! * `words`: requests, replies and pushes between sessions and shards.
 //! * Rules: `options` (by channel name), `permissions`, `pattern` (RE2), `codes`. Counts by namespace: `tally`.
 
+pub(crate) mod away;
 pub(crate) mod choice;
 pub(crate) mod codes;
 pub(crate) mod emission;
@@ -25,12 +27,14 @@ pub mod home;
 mod journey;
 pub mod local;
 pub mod memory;
+pub(crate) mod offset;
 mod once;
 pub mod options;
 mod order;
 mod pattern;
 pub mod permissions;
 mod presence;
+pub mod reach;
 mod recovery;
 pub(crate) mod selector;
 pub(crate) mod socket_order;

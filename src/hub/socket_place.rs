@@ -5,6 +5,8 @@
 //! process's seed, so the id of another process, or any other text, names no place here. Whoever guesses an id gains nothing:
 //! it is public, and no secret of the session.
 
+use std::sync::Arc;
+
 use super::emission::{group_of, is_private};
 use crate::base::seed::{Purpose, Seed};
 
@@ -82,6 +84,12 @@ impl SocketPlace {
             return None;
         }
         Self::open(seed, &channel[comma + 1..])
+    }
+
+    /// The room of its id, in the namespace of this channel.
+    pub(crate) fn room(self, group: &str, seed: Seed) -> Arc<str> {
+        let id = self.seal(seed);
+        format!("{group},{}", std::str::from_utf8(&id).unwrap_or_default()).into()
     }
 
     fn bytes(self) -> [u8; PLACE_BYTES] {

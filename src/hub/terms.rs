@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::away::RecoveryLimits;
 use super::socket_order::Gathered;
 use super::{ClientInfo, Position, Publication};
 use crate::base::filter::Filter;
@@ -93,6 +94,21 @@ pub struct Joining {
     pub recover: Option<Position>,
     /// Whether it is counted already and is not counted once more: these values replace the earlier ones.
     pub renews: bool,
+}
+
+impl Joining {
+    /// Of a subscriber without options.
+    pub(crate) fn of(member: Member) -> Self {
+        Self {
+            member,
+            info: None,
+            in_presence: false,
+            tells_join: false,
+            wants_position: false,
+            recover: None,
+            renews: false,
+        }
+    }
 }
 
 /// A home's answer to a new subscriber.
@@ -242,6 +258,8 @@ pub struct Limits {
     pub recovery_max: usize,
     /// Subscriptions, publications and questions that wait for a slow memory.
     pub waiting_max: usize,
+    /// Limits of recovery of sockets in private channels; `None` without it.
+    pub recovery: Option<RecoveryLimits>,
 }
 
 /// The result of a publication.

@@ -9,7 +9,9 @@ mod refusals;
 
 use std::sync::Arc;
 
+use super::away::Return;
 use super::socket_order::{Gathered, SocketOrder};
+use super::socket_place::SocketPlace;
 use super::{ClientInfo, DataKind, Position, Publication};
 use crate::base::filter::Filter;
 use crate::base::heap;
@@ -88,6 +90,8 @@ pub enum Ask {
         /// Name of the group.
         group: Arc<str>,
     },
+    /// A request of the server's own session for a socket of an earlier connection.
+    Return(Box<Return>),
 }
 
 /// A message to several private channels of one group: each subscriber of any of them receives it once.
@@ -99,6 +103,8 @@ pub struct Emit {
     pub except: Box<[Arc<str>]>,
     /// Whether the connection itself does not.
     pub is_to_others: bool,
+    /// The socket of that connection which sends it.
+    pub(crate) sender: Option<SocketPlace>,
     /// Whether connections that have unsent bytes do not.
     pub is_volatile: bool,
     /// Classification of `data`.
@@ -143,13 +149,21 @@ impl Ask {
             | Self::Renew { .. }
             | Self::Emit(_)
             | Self::OrderSockets(_)
-            | Self::LeaveGroup { .. } => None,
+            | Self::LeaveGroup { .. }
+            | Self::Return(_) => None,
         }
     }
 
     /// Whether the request may have to be answered outside the shards.
     pub fn may_ask(&self) -> bool {
-        !matches!(self, Self::Leave { .. } | Self::Emit(_) | Self::OrderSockets(_) | Self::LeaveGroup { .. })
+        !matches!(
+            self,
+            Self::Leave { .. }
+                | Self::Emit(_)
+                | Self::OrderSockets(_)
+                | Self::LeaveGroup { .. }
+                | Self::Return(_)
+        )
     }
 
     /// Whether the channel's home executes it, in the order of its requests: publish, reads and subscribe, unless
@@ -169,7 +183,8 @@ impl Ask {
             | Self::RenewIn { .. }
             | Self::Emit(_)
             | Self::OrderSockets(_)
-            | Self::LeaveGroup { .. } => false,
+            | Self::LeaveGroup { .. }
+            | Self::Return(_) => false,
         }
     }
 
@@ -192,6 +207,7 @@ impl Ask {
             Self::Emit(emit) => size_of::<Emit>() + emit.data.len(),
             Self::OrderSockets(ask) => size_of::<OrderSockets>() + ask.order.bytes(),
             Self::LeaveGroup { group } => group.len(),
+            Self::Return(asked) => size_of::<Return>() + asked.pid.len(),
         }
     }
 }

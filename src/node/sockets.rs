@@ -197,6 +197,9 @@ impl Node {
             to: rooms,
             except,
             not_to: None,
+            sender: None,
+            // Set by the home.
+            home: 0,
             is_volatile: message.is_volatile,
         });
         let (asker, answer) = self.asker();

@@ -7,6 +7,7 @@ use super::desk::PlainRequest;
 use super::polling::Poll;
 use super::probe::{ProbeStep, UpgradeAsk};
 use crate::base::slots::Key;
+use crate::hub::away::Away;
 use crate::hub::socket_order::SocketAnswer;
 use crate::hub::words::Ask;
 
@@ -67,6 +68,8 @@ pub enum Action {
     },
     /// A client has answered a question of an order to sockets, or will not.
     SocketAnswered(Box<SocketReply>),
+    /// Hand a socket whose connection has ended to the home of its namespace.
+    Park(Box<Away>),
     /// Schedule the answer to a wrong key, by [`super::Session::answered`].
     WrongKey,
 }

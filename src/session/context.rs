@@ -9,6 +9,7 @@ use crate::base::bucket::SharedBucket;
 use crate::base::counters::ByPlace;
 use crate::base::networks::Networks;
 use crate::base::shared::Shared;
+use crate::hub::reach::Reach;
 use crate::proto::ws::{self, Kind, Press};
 
 /// Maximum number of notes about one input.
@@ -41,6 +42,8 @@ pub struct Context<'a> {
     pub actions: &'a mut Vec<Action>,
     /// Whether forwarding headers of requests are trusted, and the address in the last ones.
     pub forwarded: Forwarded,
+    /// How far what homes have sent has reached the connection.
+    pub reach: &'a mut Reach,
     /// Compression and decompression.
     pub press: &'a mut Press,
     /// Counts of data messages received and sent.

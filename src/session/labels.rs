@@ -54,7 +54,7 @@ pub(crate) fn code_labels(codes: &[u32]) -> impl Iterator<Item = String> {
 pub(crate) fn command_place(ask: &Ask) -> usize {
     match ask {
         Ask::Identify(_) | Ask::Claim(_) => 0,
-        Ask::Enter(_) => 1,
+        Ask::Enter(_) | Ask::Return(_) => 1,
         Ask::Leave { .. } | Ask::LeaveGroup { .. } => 2,
         Ask::Publish { .. } | Ask::Emit(_) | Ask::OrderSockets(_) => 3,
         Ask::Presence { .. } => 4,

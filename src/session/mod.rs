@@ -16,6 +16,7 @@
 //!   deliveries.
 //! * `ending` has [`CloseReason`], `client_id` [`ClientId`]; `secret` signs session ids; `pongs` bounds answers to pings,
 //!   `bound` the output of handlers; `labels`: values of labels in metrics.
+//! * `returning`: sockets that outlive their connection, as their shard sees them.
 //! * `deferred`: values of a protocol that a shard keeps without knowing the protocol.
 
 mod action;
@@ -37,6 +38,7 @@ mod polling;
 mod pongs;
 mod probe;
 pub mod raw;
+mod returning;
 mod secret;
 mod socket_orders;
 pub(crate) mod socketio;
@@ -64,6 +66,7 @@ use pongs::Pongs;
 pub(crate) use probe::{ProbeStep, UpgradeAsk};
 pub use raw::{Handler, Message, NoHandler, Peer};
 pub use secret::Secret;
+pub(crate) use socketio::end_away;
 pub(crate) use socketio::{Admission, Expired, Identity, SocketRefusal};
 pub use socketio::{ClaimRules, PacketRates, SocketIoOptions};
 pub use transport::Transport;

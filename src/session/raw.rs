@@ -174,6 +174,9 @@ pub trait Handler: Send + 'static {
         None
     }
 
+    /// See [`Events::away`](super::socketio::Events::away).
+    fn socket_away(&mut self, _state: &mut Self::State, _gone: &mut Gone<'_>) {}
+
     /// See [`Events::closed`](super::socketio::Events::closed).
     fn socket_closed(&mut self, _state: Self::State, _gone: &mut Gone<'_>) {}
 }
@@ -511,6 +514,7 @@ mod tests {
                 is_behind: false,
                 actions: &mut actions,
                 forwarded: crate::session::Forwarded::default(),
+                reach: &mut crate::hub::reach::Reach::new(7.into(), 0, 1),
                 press: &mut Press::new(None),
                 in_place: None,
                 counts: Counts::default(),
@@ -624,6 +628,7 @@ mod tests {
             is_behind: false,
             actions: &mut actions,
             forwarded: crate::session::Forwarded::default(),
+            reach: &mut crate::hub::reach::Reach::new(7.into(), 0, 1),
             press: &mut Press::new(None),
             in_place: None,
             counts: Counts::default(),

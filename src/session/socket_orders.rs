@@ -71,17 +71,4 @@ impl<S> Session<S> {
             | Self::Ended => None,
         }
     }
-
-    /// Whether the connection has the socket with this number in this namespace.
-    pub fn has_socket(&self, namespace: &str, number: u8) -> bool {
-        match self {
-            Self::SocketIo(session) => session.has_socket(namespace, number),
-            Self::Head(_)
-            | Self::Raw(_)
-            | Self::Centrifuge(_)
-            | Self::Away(_)
-            | Self::Probe(_)
-            | Self::Ended => false,
-        }
-    }
 }

@@ -266,6 +266,14 @@ counters! {
     recoveries,
     /// Requested recoveries that failed.
     recoveries_failed,
+    /// Socket.IO sockets that their clients got back.
+    socket_recoveries,
+    /// Socket.IO clients that asked for a socket and did not get it.
+    socket_recoveries_refused,
+    /// Socket.IO sockets that ended because their clients did not return, or could not get what they missed.
+    socket_recoveries_expired,
+    /// Gauge: Socket.IO sockets that this shard keeps for clients that may return.
+    sockets_away,
     /// Gauge: bytes of the histories of channels whose home is this shard.
     history_bytes,
     /// Gauge: entries in the presence of channels whose home is this shard.

@@ -57,6 +57,7 @@ impl<W: World> Shard<W> {
             Letter::SocketsOrdered { order, home } => self.clients().sockets_ordered(&order, home),
             Letter::Gathered { number, part } => self.channels().gathered(number, *part),
             Letter::Emitted(emission) => self.channels().emitted(&emission),
+            Letter::Returning(letter) => self.clients().about_return(letter),
             Letter::Deliver(publication) => {
                 self.channels().local.deliver(Item::Publication(publication));
             }

@@ -9,6 +9,7 @@
 mod letter;
 mod order;
 mod outcomes;
+mod returning;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,6 +25,7 @@ use crate::hub::home;
 pub use letter::{Asker, Cause, Letter, Look, Moved, OutsideReply, ReplyTo, Ticket};
 pub use order::{Deed, Done, Order, Target};
 use outcomes::Outcomes;
+pub use returning::{Returning, Socket};
 
 /// Maximum size of a typical letter's boxed content: a subscriber and its terms.
 const CONTENT_BYTES: usize = heap::piece(size_of::<home::Joining>()) + heap::piece(size_of::<Ticket>());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::base::bucket::SharedBucket;
 use crate::base::networks::Networks;
+use crate::hub::away::RecoveryLimits;
 use crate::hub::codes::CodeRule;
 use crate::hub::home;
 use crate::hub::options::Namespaces;
@@ -36,6 +37,10 @@ impl Listener {
 /// Maximum number of requests that wait for a memory that answers later. Publications are also limited by their
 /// budget, so readers are held up long before.
 const WAITING_MAX: usize = 65_536;
+
+/// Time by which the end of a connection may be noticed later than its last deadline, in milliseconds: deadlines are
+/// rounded up, and letters take time.
+const NOTICE_MS: u64 = 2000;
 
 /// Options of all shards.
 #[derive(Clone, Debug)]
@@ -94,7 +99,19 @@ impl Options {
     /// The limits of one of `shard_count` homes.
     pub(super) fn home_limits(&self, shard_count: usize) -> home::Limits {
         let limits = &self.limits;
+        let socketio = &self.socketio;
         home::Limits {
+            recovery: (socketio.recovery_ttl_ms > 0).then(|| RecoveryLimits {
+                ttl_ms: socketio.recovery_ttl_ms,
+                // The last proof that a client has an event may be that old when its connection ends.
+                log_ms: socketio.recovery_ttl_ms
+                    + socketio.ping_interval_ms
+                    + 2 * socketio.ping_timeout_ms
+                    + NOTICE_MS,
+                bytes_max: socketio.recovery_bytes_max,
+                sockets_max: socketio.recovery_sockets_max,
+                missed_bytes_max: self.limits.outbox_bytes_max,
+            }),
             channels_max: limits.channels_per_shard_max,
             history_bytes_max: limits.history_bytes_max / shard_count.max(1),
             join_leave_per_second_max: u32::try_from(limits.join_leave_per_second_max).unwrap_or(u32::MAX),

@@ -84,14 +84,14 @@ export class Server {
   }
 }
 
-/** One of the repository's examples, built beside the server, which takes its address as an argument. */
+/** One of the repository's examples, built beside the server, which takes its address and further words as arguments. */
 export class Example {
-  static async start(name, port = undefined) {
+  static async start(name, port = undefined, words = []) {
     const example = new Example();
     example.port = port ?? (await freePort());
     example.http = `http://127.0.0.1:${example.port}`;
     const program = path.join(path.dirname(bin), "examples", name);
-    example.process = spawn(program, [`127.0.0.1:${example.port}`], { stdio: ["ignore", "ignore", "pipe"] });
+    example.process = spawn(program, [`127.0.0.1:${example.port}`, ...words], { stdio: ["ignore", "ignore", "pipe"] });
     example.log = "";
     example.process.stderr.on("data", (data) => (example.log += data));
     example.exited = once(example.process, "exit");

@@ -31,6 +31,7 @@ mod outcomes;
 mod plan;
 mod rates;
 mod raw;
+mod returning;
 mod rogue;
 mod run;
 mod sealed;

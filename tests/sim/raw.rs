@@ -2,8 +2,8 @@
 //! channels shared with the other clients.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use throng::Denied;
 use throng::parts::proto::http::{Refusal, Request, Status};
@@ -24,6 +24,8 @@ const DRAIN_CODE: u16 = 1012;
 pub(crate) struct TestHandler {
     /// Connections that were opened and not closed, in all shards.
     pub(crate) inside: Arc<AtomicI64>,
+    /// Events of sockets, in all shards, in the order in which they were handled.
+    pub(crate) told: Arc<Mutex<Vec<u32>>>,
 }
 
 #[derive(Debug)]
@@ -111,6 +113,10 @@ impl Handler for TestHandler {
         event: Event<'_>,
         socket: &mut Socket<'_, '_>,
     ) -> Result<(), Ending> {
+        if event.name.starts_with("do ") {
+            self.told.lock().unwrap().push(crate::returning::obey(&event, socket)?);
+            return Ok(());
+        }
         let Event { name, args, attachments, .. } = event;
         match name {
             "join" => Ok(socket.join("room")?),

@@ -113,7 +113,7 @@ impl Run {
             .map(|shard| {
                 let parts = Parts {
                     net: SimNet { world: Rc::clone(&world), shard: usize::from(shard) },
-                    handler: TestHandler { inside: Arc::clone(&inside) },
+                    handler: TestHandler { inside: Arc::clone(&inside), told: Arc::default() },
                     shard,
                     mailboxes: Arc::clone(&mailboxes),
                     counters: Arc::clone(&counters),

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use throng::parts::shard::options::{Listener, ProcessRates};
 
 use throng::parts::base::budget::Budget;
@@ -35,6 +35,9 @@ pub(crate) struct Small {
     pub(crate) namespaces: Arc<Namespaces>,
     outside: Arc<dyn Outside>,
     rates: ProcessRates,
+    /// Of all handlers.
+    pub(crate) inside: Arc<AtomicI64>,
+    pub(crate) told: Arc<Mutex<Vec<u32>>>,
     shards: Vec<Shard<(SimNet, TestHandler)>>,
 }
 
@@ -90,6 +93,8 @@ impl Small {
             namespaces: Arc::clone(&plan.config.namespaces),
             outside,
             rates: ProcessRates::default(),
+            inside: Arc::default(),
+            told: Arc::default(),
             counters: (0..shard_count).map(|_| Arc::default()).collect(),
             shards: Vec::new(),
         };
@@ -107,7 +112,7 @@ impl Small {
         let ledger = Ledger::new(Arc::clone(&self.counters), self.budget.clone(), publication_budget.clone());
         let parts = Parts {
             net: SimNet { world: Rc::clone(&self.world), shard: usize::from(shard) },
-            handler: TestHandler { inside: Arc::new(AtomicI64::new(0)) },
+            handler: TestHandler { inside: Arc::clone(&self.inside), told: Arc::clone(&self.told) },
             shard,
             mailboxes: Arc::clone(&self.mailboxes),
             counters: Arc::clone(&self.counters),
@@ -138,6 +143,13 @@ impl Small {
         while self.shards[shard].turn().is_ok() {
             self.shards[shard].check_invariants();
         }
+    }
+
+    /// Lets a shard turn once; returns whether it had something to do.
+    pub(crate) fn turn_once(&mut self, shard: usize) -> bool {
+        let has_turned = self.shards[shard].turn().is_ok();
+        self.shards[shard].check_invariants();
+        has_turned
     }
 
     /// Begins the drain in all shards, and returns the milliseconds until the last has ended, in steps of one.

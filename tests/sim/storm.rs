@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use throng::parts::shard::options::{Listener, ProcessRates};
 
 use throng::parts::base::budget::Budget;
@@ -61,7 +60,7 @@ impl ShardScene {
         let (budget, publication_budget) = (Budget::new(1 << 30), Budget::new(1 << 30));
         let parts = Parts {
             net: SimNet { world: Rc::clone(&world), shard: 0 },
-            handler: TestHandler { inside: Arc::new(AtomicI64::new(0)) },
+            handler: TestHandler { inside: Arc::default(), told: Arc::default() },
             shard: 0,
             mailboxes: Arc::clone(&mailboxes),
             counters: Arc::clone(&counters),

@@ -104,6 +104,7 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             | Action::Forward { .. }
             | Action::HandOver(_)
             | Action::SocketAnswered(_)
+            | Action::Park(_)
             | Action::Poll(_)
             | Action::Upgrade(_)
             | Action::Probe { .. }
@@ -136,7 +137,7 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             Ask::Call { data, .. } => Reply::Called(PayloadRef::of(data)),
             Ask::Renew { .. } => Reply::Renewed { ttl_s: 0 },
             Ask::RenewIn { .. } => Reply::RenewedIn { ttl_s: 0 },
-            Ask::Claim(_) | Ask::Emit(_) | Ask::OrderSockets(_) | Ask::LeaveGroup { .. } => {
+            Ask::Claim(_) | Ask::Emit(_) | Ask::OrderSockets(_) | Ask::LeaveGroup { .. } | Ask::Return(_) => {
                 panic!("{ask:?} is not a client's to ask")
             }
         };

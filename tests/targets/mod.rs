@@ -104,6 +104,7 @@ impl Driver {
             in_place: None,
             actions: &mut self.actions,
             forwarded: Forwarded::default(),
+            reach: &mut throng::parts::hub::reach::Reach::new(7.into(), 0, 1),
             press: &mut self.press,
             counts: self.counts,
             told: &Told::default(),

@@ -212,6 +212,7 @@ impl Life {
             in_place: None,
             actions: &mut self.actions,
             forwarded: Forwarded::default(),
+            reach: &mut throng::parts::hub::reach::Reach::new(7.into(), 0, 1),
             press: &mut Press::new(None),
             counts: Counts::default(),
             told: &Told::default(),

@@ -348,6 +348,21 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         |s| Slot::Switch(&mut s.socket_connect_enabled),
     ),
     key(
+        "socketio.recovery_ttl",
+        "Time for which Socket.IO clients can return to their sockets and get what they missed; 0: not at all",
+        |s| Slot::Duration(&mut s.socketio.recovery_ttl_ms, 0..=24 * HOUR_MS),
+    ),
+    key(
+        "socketio.recovery_bytes_max",
+        "Bytes of the events of one namespace that are kept for them, and of the sockets that one shard keeps",
+        |s| Slot::Bytes(&mut s.socketio.recovery_bytes_max, 1..=GIB),
+    ),
+    key(
+        "socketio.recovery_sockets_max",
+        "Sockets that one shard keeps for them; beyond it, the one that is away for the longest time ends",
+        |s| Slot::Count(&mut s.socketio.recovery_sockets_max, 1..=10_000_000),
+    ),
+    key(
         "http_server.tls.enabled",
         "Encrypt the connections of clients; tls_cert and tls_key say the same for several certificates",
         |s| Slot::Switch(&mut s.tls.enabled),

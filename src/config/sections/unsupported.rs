@@ -184,7 +184,6 @@ const EVENTS_IN_RUST: &str = "hooks for events are not served yet: write the app
 static NOT_YET: &[Unsupported] = &[
     no("socketio.allow_eio3", "clients of Socket.IO 2 are not served yet: use version 3 or later"),
     no("socketio.homes", "every namespace has one home"),
-    no("socketio.recovery_ttl", "connection state recovery is not served yet"),
     no("socketio.proxy.event", EVENTS_IN_RUST),
     no("socketio.proxy.disconnect", EVENTS_IN_RUST),
     no("socketio.rules", "rules for Socket.IO are not served yet: write the application in Rust"),

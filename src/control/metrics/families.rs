@@ -326,7 +326,29 @@ static FAMILIES: &[Family] = &[
         help: "Publications that a recovery delivered.",
         source: Source::MergedNumbers(|c| &c.recovered),
     },
-    gauge("throng_history_bytes", "history_bytes", "Bytes of all channel histories."),
+    Family {
+        name: "throng_socketio_recoveries_total",
+        kind: Kind::Counter,
+        help: "Socket.IO sockets whose clients returned and got them back, did not get them, or did not return in time.",
+        source: Source::By(
+            "result",
+            &[
+                ("recovered", "socket_recoveries"),
+                ("refused", "socket_recoveries_refused"),
+                ("expired", "socket_recoveries_expired"),
+            ],
+        ),
+    },
+    gauge(
+        "throng_socketio_sockets_away",
+        "sockets_away",
+        "Socket.IO sockets without a connection that are kept for clients that may return.",
+    ),
+    gauge(
+        "throng_history_bytes",
+        "history_bytes",
+        "Bytes of all channel histories, and of what is kept for Socket.IO clients that may return.",
+    ),
     gauge("throng_presences", "presences", "Entries in the presence of all channels."),
     total(
         "throng_positions_displaced_total",

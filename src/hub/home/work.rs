@@ -303,6 +303,17 @@ impl<A: Asker> Home<A> {
         if joining.renews {
             return joined;
         }
+        self.count_in(now, id, (options, joining));
+        joined
+    }
+
+    /// Counts one more subscriber of a channel.
+    pub(in crate::hub) fn count_in(
+        &mut self,
+        now: Now,
+        id: u32,
+        (options, joining): (&ChannelOptions, &Joining),
+    ) {
         let home = &mut self.channels[id as usize];
         if let Some(stream) = home.line.stream {
             self.order.memory.attend(stream, now, true);
@@ -318,7 +329,6 @@ impl<A: Asker> Home<A> {
             }
         }
         self.spread.enter(now, (id, &home.name), &mut home.audience, (joining, options));
-        joined
     }
 
     /// Numbers a publication that the memory has kept, or that is not to be kept.

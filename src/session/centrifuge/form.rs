@@ -171,6 +171,7 @@ mod tests {
             in_place: None,
             actions: &mut Vec::new(),
             forwarded: Forwarded::default(),
+            reach: &mut crate::hub::reach::Reach::new(7.into(), 0, 1),
             press: &mut Press::new(None),
             counts: Counts::default(),
             told: &Told::default(),

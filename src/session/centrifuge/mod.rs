@@ -501,6 +501,7 @@ mod tests {
                 is_behind: false,
                 in_place,
                 actions,
+                reach: &mut crate::hub::reach::Reach::new(7.into(), 0, 1),
                 press,
                 forwarded: crate::session::Forwarded::default(),
                 counts,

@@ -200,6 +200,12 @@ impl<A: Handler> Handler for Option<A> {
         self.as_mut().and_then(|handler| handler.socket_data(state))
     }
 
+    fn socket_away(&mut self, state: &mut Self::State, gone: &mut Gone<'_>) {
+        if let Some(handler) = self {
+            handler.socket_away(state, gone);
+        }
+    }
+
     fn socket_closed(&mut self, state: Self::State, gone: &mut Gone<'_>) {
         if let Some(handler) = self {
             handler.socket_closed(state, gone);

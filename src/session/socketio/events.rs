@@ -66,6 +66,11 @@ pub trait Events: Send + 'static {
         None
     }
 
+    /// Called when the connection of a socket has ended, where its client may return (`recovery_ttl`). If it does,
+    /// [`Events::connected`] is called again, with [`Socket::is_recovered`], and [`Events::connect`] is not; otherwise
+    /// [`Events::closed`] is, once the time is over. Both may be called by another shard: the state moves with its socket.
+    fn away(&mut self, _state: &mut Self::State, _gone: &mut Gone<'_>) {}
+
     /// Called when the socket has ended; its state is returned. Others can be told by [`Gone::to`].
     fn closed(&mut self, _state: Self::State, _gone: &mut Gone<'_>) {}
 }
@@ -375,6 +380,10 @@ impl<E: Events> Handler for SocketIo<E> {
 
     fn socket_data(&mut self, state: &E::State) -> Option<Box<RawValue>> {
         self.0.data(state)
+    }
+
+    fn socket_away(&mut self, state: &mut E::State, gone: &mut Gone<'_>) {
+        self.0.away(state, gone);
     }
 
     fn socket_closed(&mut self, state: E::State, gone: &mut Gone<'_>) {

@@ -3,8 +3,11 @@
 //! A publication holds the packet and its attachments ([`bundle`]). No other protocol sees these bytes: the channels are
 //! private.
 
+use std::borrow::Cow;
+
 use crate::hub::choice::Choice;
-use crate::hub::{DataKind, Item};
+use crate::hub::offset::Offset;
+use crate::hub::{DataKind, Item, Publication};
 use crate::proto::socketio::{bundle, packed, unbundle};
 use crate::proto::ws::Press;
 use crate::session::engine::{Outlet, Target};
@@ -23,6 +26,7 @@ impl Form {
             let Item::Publication(publication) = item else { continue };
             let has_attachments = publication.kind == DataKind::Binary;
             let (text, attachments) = unbundle(&publication.data, has_attachments);
+            let text = &*with_offset(text, publication);
             if outlet.is_msgpack {
                 // It was converted once before it was published.
                 if let Some(packet) = packed(text, attachments.get()) {
@@ -40,6 +44,15 @@ impl Form {
         }
         out
     }
+}
+
+/// The packet with the offset of the event as its last argument, where its home has given it one: all events have one
+/// then, since clients take any text at the end for an offset.
+fn with_offset<'t>(text: &'t str, publication: &Publication) -> Cow<'t, str> {
+    let epoch = publication.rare.as_ref().and_then(|rare| rare.epoch.as_ref());
+    let (Some(epoch), Some(list)) = (epoch, text.strip_suffix(']')) else { return Cow::Borrowed(text) };
+    let offset = Offset::shared(publication.offset).text(epoch);
+    Cow::Owned(format!("{list},\"{offset}\"]"))
 }
 
 /// The data of a publication: the packet's text, and its attachments.

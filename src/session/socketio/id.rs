@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::base::seed::Seed;
 use crate::hub::socket_place::{ID_LENGTH, SocketPlace};
 use crate::session::ClientId;
 
@@ -15,6 +16,11 @@ impl SocketId {
     pub(in crate::session) fn new(client: ClientId, number: u8) -> Self {
         let ClientId { seed, shard, token } = client;
         Self(SocketPlace { shard, conn: token, number }.seal(seed))
+    }
+
+    /// The id that names this place.
+    pub(in crate::session) fn of(place: SocketPlace, seed: Seed) -> Self {
+        Self(place.seal(seed))
     }
 
     /// The id as text.

@@ -5,6 +5,7 @@
 //! * The application: `events` has the trait and its values, `socket` what it can do with a socket, `rooms` what it can
 //!   send to several, `routes` a table of functions. `id`: public ids, `identity`: who a client is.
 //! * `orders`: orders to sockets, and questions to several.
+//! * Recovery: `pid` has the private ids of sockets, `track` the part of a socket that serves it.
 //! * `form`: events for several sockets, as each gets them.
 //! * `options`: the configuration of the endpoint.
 //!
@@ -18,12 +19,14 @@ mod id;
 mod identity;
 mod options;
 mod orders;
+mod pid;
 mod rooms;
 mod routes;
 mod socket;
 mod sockets;
 #[cfg(test)]
 mod tests;
+mod track;
 
 pub use events::{
     AckId, Acked, Admit, Answers, Binary, Connecting, Ending, Event, Events, Gone, SocketIo, Why,
@@ -41,7 +44,10 @@ use super::engine::Handshake;
 use super::pongs::Pongs;
 use super::probe::Way;
 use super::{Action, ClientId, CloseReason, Context, Handler, Settings};
+use crate::hub::away::{Back, Return};
+use crate::hub::selector::namespace_of;
 use crate::hub::socket_order::{SocketFacts, SocketQuestion};
+use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Reply;
 use crate::proto::engine::{
     Content, EngineError, EnginePacket, EngineProtocol, PacketKind, read_message, read_payload,
@@ -49,6 +55,7 @@ use crate::proto::engine::{
 use crate::proto::socketio::{AttachmentLimits, Packet, SocketError, SocketProtocol, msgpack};
 use crate::proto::ws::{self, Decoder, Deflate, Kind};
 use sockets::Sockets;
+pub(crate) use sockets::end_away;
 
 /// A connection with Socket.IO.
 #[derive(Debug)]
@@ -154,7 +161,13 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let Some(content) = self.sockets.engine.receive(packet, cx)? else { return Ok(()) };
+        let is_pong = packet.kind == PacketKind::Pong;
+        let Some(content) = self.sockets.engine.receive(packet, cx)? else {
+            if is_pong {
+                self.sockets.ponged();
+            }
+            return Ok(());
+        };
         match content {
             Content::Text(_) if self.sockets.engine.outlet().is_msgpack => {
                 Err(CloseReason::Malformed("the endpoint speaks msgpack, and this is text"))
@@ -213,7 +226,7 @@ impl<S> Session<S> {
     ) -> Result<(), CloseReason> {
         match reply {
             Reply::Entered(entered) => {
-                self.sockets.entered(entered.channel, cx);
+                self.sockets.entered(entered.channel, entered.offset, cx);
                 Ok(())
             }
             Reply::NotEntered { channel, denied } => self.sockets.not_entered(channel, denied, handler, cx),
@@ -263,9 +276,28 @@ impl<S> Session<S> {
         self.sockets.facts(namespace, unix_ms, handler, cx)
     }
 
-    /// Whether the socket with this number is in this namespace.
-    pub(super) fn has_socket(&self, namespace: &str, number: u8) -> bool {
-        self.sockets.has(namespace, number)
+    /// Whether the client waits for the socket of an earlier connection.
+    pub(super) fn awaits_return(&self, asked: &Return) -> bool {
+        self.sockets.awaits(asked.request)
+    }
+
+    /// Takes the home's answer to a client that asked for its socket.
+    pub(super) fn returned<H: Handler<State = S>>(
+        &mut self,
+        asked: &Return,
+        back: Option<Back>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason>
+    where
+        S: Send + 'static,
+    {
+        self.sockets.returned(asked, back, handler, cx)
+    }
+
+    /// The first place of the socket in the namespace of this channel, if its client was told of it.
+    pub(super) fn place_in(&self, group: &str, client: ClientId) -> Option<SocketPlace> {
+        self.sockets.place_in(namespace_of(group)?, client)
     }
 
     /// The form in which the client receives events for several sockets.

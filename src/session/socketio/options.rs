@@ -30,6 +30,15 @@ pub struct SocketIoOptions {
     /// Name of a cookie with the session's id, which the first answer to a polling client sets, so that a load balancer can
     /// send all requests of a session to one server: `HttpOnly`, `Path=/`, `SameSite=Lax`. Default empty: no cookie.
     pub cookie: String,
+    /// Time for which a socket is kept whose connection has ended, in milliseconds: its client may return to it
+    /// (connection state recovery). 0 (default): not at all.
+    pub recovery_ttl_ms: u64,
+    /// Maximum of bytes of the events of one namespace that are kept for clients that return; also of the sockets that
+    /// one shard keeps. Default 16 MiB.
+    pub recovery_bytes_max: usize,
+    /// Maximum of sockets that one shard keeps; beyond it, the one that is away for the longest time ends. Default
+    /// 100,000.
+    pub recovery_sockets_max: usize,
 }
 
 impl Default for SocketIoOptions {
@@ -46,6 +55,9 @@ impl Default for SocketIoOptions {
             transports: vec!["polling".to_owned(), "websocket".to_owned()],
             upgrade_timeout_ms: 10_000,
             cookie: String::new(),
+            recovery_ttl_ms: 0,
+            recovery_bytes_max: 16 << 20,
+            recovery_sockets_max: 100_000,
         }
     }
 }

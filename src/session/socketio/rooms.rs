@@ -13,6 +13,7 @@ use super::orders::Asking;
 use super::{EmitError, Gone, Socket};
 use crate::hub::DataKind;
 use crate::hub::selector::{ROOMS_MAX, Rooms, room_channel};
+use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::{self, Ask, Enter};
 use crate::proto::socketio::write::PacketWriter;
 use crate::proto::socketio::{AttachmentStore, Attachments, JsonArgs, packed};
@@ -26,6 +27,8 @@ pub(super) struct Place<'p> {
     pub(super) is_msgpack: bool,
     /// For answers to events for several sockets; `None` for a socket that has ended.
     pub(super) asking: Option<Asking<'p>>,
+    /// The socket, where it is one that lives.
+    pub(super) sender: Option<SocketPlace>,
     pub(super) actions: &'p mut Vec<Action>,
 }
 
@@ -82,6 +85,7 @@ impl Socket<'_, '_> {
             name_bytes_max: self.cx.settings.channel_name_bytes_max,
             is_msgpack: self.outlet.is_msgpack,
             asking: Some(Asking { acks: self.acks, number: self.number }),
+            sender: Some(self.place),
             actions: self.cx.actions,
         }
     }
@@ -96,7 +100,7 @@ impl Gone<'_> {
     /// An event for all sockets of the namespace, which this one has left.
     pub fn everyone(&mut self) -> Emit<'_> {
         let Place { namespace, name_bytes_max, is_msgpack, ref mut actions, .. } = self.place;
-        Emit::new(Place { namespace, name_bytes_max, is_msgpack, asking: None, actions }, false)
+        Emit::new(Place { namespace, name_bytes_max, is_msgpack, asking: None, sender: None, actions }, false)
     }
 }
 
@@ -223,7 +227,9 @@ impl<'s> Emit<'s> {
             return Err(error);
         }
         let Rooms { to, except } = Rooms::of(place.namespace, to, except);
-        place.ask(Ask::Emit(Box::new(words::Emit { to, except, is_to_others, is_volatile, kind, data })));
+        let sender = place.sender.filter(|_| is_to_others);
+        let emit = words::Emit { to, except, is_to_others, sender, is_volatile, kind, data };
+        place.ask(Ask::Emit(Box::new(emit)));
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ type Connect<S> = Box<dyn FnMut(&Connecting<'_>) -> Admit<S> + Send>;
 type Connected<S> = Box<dyn FnMut(&mut S, &mut Socket<'_, '_>) -> Result<(), Ending> + Send>;
 type OnAcked<S> = Box<dyn FnMut(&mut S, u64, Acked<'_>, &mut Socket<'_, '_>) -> Result<(), Ending> + Send>;
 type Data<S> = Box<dyn FnMut(&S) -> Option<Box<RawValue>> + Send>;
+type Away<S> = Box<dyn FnMut(&mut S, &mut Gone<'_>) + Send>;
 type Closed<S> = Box<dyn FnMut(S, &mut Gone<'_>) + Send>;
 /// Takes an event; false when its arguments have another type.
 type Route<S> = Box<dyn FnMut(&mut Turn<'_, '_, '_, S>) -> Result<bool, Ending> + Send>;
@@ -42,6 +43,7 @@ pub struct Routes<S> {
     fallback: Option<Route<S>>,
     acked: Option<OnAcked<S>>,
     data: Option<Data<S>>,
+    away: Option<Away<S>>,
     closed: Option<Closed<S>>,
 }
 
@@ -84,6 +86,7 @@ impl<S: Send + 'static> Routes<S> {
             fallback: None,
             acked: None,
             data: None,
+            away: None,
             closed: None,
         }
     }
@@ -142,6 +145,13 @@ impl<S: Send + 'static> Routes<S> {
         self
     }
 
+    /// Calls a function for each socket whose connection has ended and whose client may return: see [`Events::away`].
+    #[must_use]
+    pub fn away(mut self, call: impl FnMut(&mut S, &mut Gone<'_>) + Send + 'static) -> Self {
+        self.away = Some(Box::new(call));
+        self
+    }
+
     /// Calls a function for each socket that has ended.
     #[must_use]
     pub fn closed(mut self, call: impl FnMut(S, &mut Gone<'_>) + Send + 'static) -> Self {
@@ -185,6 +195,12 @@ impl<S: Send + 'static> Events for Routes<S> {
 
     fn data(&mut self, state: &S) -> Option<Box<RawValue>> {
         self.data.as_mut().and_then(|call| call(state))
+    }
+
+    fn away(&mut self, state: &mut S, gone: &mut Gone<'_>) {
+        if let Some(call) = &mut self.away {
+            call(state, gone);
+        }
     }
 
     fn closed(&mut self, state: S, gone: &mut Gone<'_>) {

@@ -7,10 +7,15 @@ use serde::Serialize;
 use super::SocketId;
 use super::acks::Acks;
 use super::events::AckId;
+use super::form::data_of;
 use super::identity::Identity;
-use crate::hub::selector::BadSelector;
+use super::track::Track;
+use crate::base::slots::Key;
+use crate::hub::away::Direct;
+use crate::hub::selector::{BadSelector, namespace_channel};
+use crate::hub::socket_place::SocketPlace;
 use crate::proto::socketio::write::{PacketWriter, Unsendable};
-use crate::proto::socketio::{Args, AttachmentStore, Attachments, JsonArgs, msgpack};
+use crate::proto::socketio::{Args, AttachmentStore, Attachments, JsonArgs, msgpack, packed};
 use crate::session::bound::Bound;
 use crate::session::engine::Outlet;
 use crate::session::{Action, ClientCertificate, ClientId, CloseReason, Context};
@@ -23,8 +28,11 @@ pub struct Socket<'a, 'b> {
     pub(super) namespace: &'a str,
     pub(super) number: u8,
     pub(super) identity: Option<&'a Identity>,
+    pub(super) place: SocketPlace,
     pub(super) acks: &'a mut Acks,
+    pub(super) track: &'a mut Track,
     pub(super) bound: Bound,
+    pub(super) is_recovered: bool,
 }
 
 /// The reason why an event or an answer is not sent. The client gets nothing of it.
@@ -114,7 +122,14 @@ enum Content<'v, V: ?Sized> {
 impl Socket<'_, '_> {
     /// The id of the socket, the same as at its client.
     pub fn id(&self) -> SocketId {
-        SocketId::new(self.cx.client, self.number)
+        SocketId::of(self.place, self.cx.client.seed)
+    }
+
+    /// Whether the socket is one of an earlier connection whose client has returned (`recovery_ttl`): told to
+    /// [`Events::connected`](super::Events::connected), false in other calls. It is in its rooms, and its client gets
+    /// what it missed.
+    pub fn is_recovered(&self) -> bool {
+        self.is_recovered
     }
 
     /// The namespace, with its slash.
@@ -271,17 +286,67 @@ impl Socket<'_, '_> {
         attachments: &[&[u8]],
     ) -> Result<(), EmitError> {
         let (before, count_before) = (self.cx.out.len(), self.cx.counts.messages_out);
+        let is_kept = self.cx.settings.socketio.recovery_ttl_ms > 0;
+        if let Head::Event { name, id: None } = head
+            && is_kept
+        {
+            let direct = self.put_recoverable(name, content, attachments)?;
+            if self.takes(before, count_before) {
+                self.track.keep(direct, self.cx.settings.outbox_bytes_max);
+            }
+            return Ok(());
+        }
         if self.outlet.is_msgpack {
             self.put_msgpack(head, content, attachments)?;
         } else {
             self.put_text(head, content, attachments)?;
         }
-        // The length is known only now.
-        if !self.bound.takes(before, self.cx.out.len() - before, self.cx) {
+        self.takes(before, count_before);
+        Ok(())
+    }
+
+    /// Whether the output behind `before` is within the bound, now that its length is known; otherwise it is dropped.
+    fn takes(&mut self, before: usize, count_before: u64) -> bool {
+        let takes = self.bound.takes(before, self.cx.out.len() - before, self.cx);
+        if !takes {
             self.cx.out.truncate(before);
             self.cx.counts.messages_out = count_before;
         }
-        Ok(())
+        takes
+    }
+
+    /// Writes an event with an offset; returns it for the case that it does not arrive.
+    fn put_recoverable<V: Serialize + ?Sized>(
+        &mut self,
+        name: &str,
+        content: &Content<'_, V>,
+        attachments: &[&[u8]],
+    ) -> Result<Direct, EmitError> {
+        let mut text = Vec::new();
+        let mut writer = PacketWriter::event(&mut text, self.namespace, None, name, attachments.len())?;
+        match content {
+            Content::Values(values) => writer.values(*values)?,
+            Content::Json(args) => writer.raw(args.text()),
+        };
+        let key = Key::from_token(self.cx.client.token);
+        let offset = self.cx.reach.direct(&namespace_channel(self.namespace), key);
+        writer.offset(&offset.text(self.cx.reach.epoch()));
+        writer.finish()?;
+        if self.outlet.is_msgpack {
+            let mut store = AttachmentStore::default();
+            attachments.iter().for_each(|data| store.push(data));
+            let packet = std::str::from_utf8(&text).ok().and_then(|text| packed(text, store.get()));
+            let packet = packet.ok_or_else(|| EmitError::Args("nested too deeply for msgpack".to_owned()))?;
+            self.outlet.binary(&packet, self.cx);
+        } else {
+            self.outlet.text(text.len(), self.cx, |out| {
+                out.extend_from_slice(&text);
+                Ok::<(), EmitError>(())
+            })?;
+            attachments.iter().for_each(|data| self.outlet.binary(data, self.cx));
+        }
+        let (kind, data) = data_of(text, attachments);
+        Ok(Direct { offset, kind, data: data.into() })
     }
 
     fn put_text<V: Serialize + ?Sized>(

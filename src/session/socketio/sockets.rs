@@ -2,6 +2,7 @@
 //!
 //! * `pending`: from CONNECT until it is known who the client is; `connecting`: until the application knows of the socket.
 //! * `members`: users of the connection, and their expiry.
+//! * `returning`: sockets that outlive their connection.
 //! * `rates`: the rates of its packets. `plain`: arguments of either parser, as the application reads them.
 
 mod connecting;
@@ -9,6 +10,7 @@ mod members;
 mod pending;
 mod plain;
 mod rates;
+mod returning;
 
 use smallvec::SmallVec;
 
@@ -16,8 +18,10 @@ use super::acks::{Acks, Asker};
 use super::events::{AckId, Acked, Ending, Event, Gone, Why};
 use super::identity::Identity;
 use super::rooms::Place;
+use super::track::Track;
 use super::{Socket, SocketId, orders};
 use crate::hub::selector::namespace_channel;
+use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::{Ask, Dismissed};
 use crate::proto::socketio::{Args, Assembler, Attachments, Packet, PacketBody, SocketEvent, msgpack, write};
 use crate::session::bound::Bound;
@@ -26,6 +30,7 @@ use crate::session::{Action, ClientId, CloseReason, Context, Handler, Settings};
 use connecting::Newcomer;
 use pending::{Pending, Waiting};
 use plain::Plain;
+pub(crate) use returning::end_away;
 
 /// The root namespace.
 const ROOT: &str = "/";
@@ -49,6 +54,10 @@ pub(in crate::session) struct Sockets<S> {
     opened_s: u32,
     /// The number of the next socket.
     next_number: u8,
+    /// Pings whose answers have not come, where recovery is on.
+    pings_unanswered: u8,
+    /// Whether the next answer proves what was sent before its ping.
+    has_mark: bool,
 }
 
 /// A socket in a namespace.
@@ -60,6 +69,7 @@ struct Entry<S> {
     acks: Acks,
     number: u8,
     stage: Stage,
+    track: Track,
 }
 
 /// The properties of a socket that most do not have.
@@ -91,6 +101,8 @@ enum Stage {
     Entering,
     /// The client was told that it is connected, the application will be.
     Connected,
+    /// The same of a socket that has returned.
+    Returned,
     /// Both know.
     Greeted,
 }
@@ -105,6 +117,13 @@ impl<S> Entry<S> {
         self.about.as_ref()?.identity.as_deref()
     }
 
+    /// The place that its id names: that in its first connection.
+    fn place(&self, client: ClientId) -> SocketPlace {
+        let ClientId { shard, token, .. } = client;
+        let own = SocketPlace { shard, conn: token, number: self.number };
+        self.track.origin().unwrap_or(own)
+    }
+
     /// The parts of the socket that one method of the application gets.
     fn parts<'e, 'b>(
         &'e mut self,
@@ -112,10 +131,26 @@ impl<S> Entry<S> {
         bound: Bound,
         cx: &'e mut Context<'b>,
     ) -> (&'e mut S, Socket<'e, 'b>) {
-        let Self { state, about, acks, number, .. } = self;
+        let place = self.place(cx.client);
+        let Self { state, about, acks, number, track, .. } = self;
         let about = about.as_deref();
         let (namespace, identity) = (About::name(about), about.and_then(|about| about.identity.as_deref()));
-        (state, Socket { cx, outlet, namespace, number: *number, identity, acks, bound })
+        let number = *number;
+        (
+            state,
+            Socket {
+                cx,
+                outlet,
+                namespace,
+                number,
+                place,
+                identity,
+                acks,
+                track,
+                bound,
+                is_recovered: false,
+            },
+        )
     }
 }
 
@@ -133,20 +168,23 @@ impl<S> Sockets<S> {
             // 2^32 seconds are 136 years.
             opened_s: u32::try_from(cx.now_ms / 1000).unwrap_or(u32::MAX),
             next_number: 0,
+            pings_unanswered: 0,
+            has_mark: false,
         }
     }
 
-    /// Bytes of a packet that is not complete, of events that wait for answers, and of CONNECT packets that do.
+    /// Bytes of a packet that is not complete, of events that wait for answers or are kept for recovery, and of CONNECT
+    /// packets that wait.
     pub(super) fn held_bytes(&self) -> usize {
-        let acks: usize = self.list.iter().map(|entry| entry.acks.held_bytes()).sum();
+        let of = |entry: &Entry<S>| entry.acks.held_bytes() + entry.track.held_bytes();
         let pending: usize = self.pending().iter().map(Pending::held_bytes).sum();
-        self.assembler.held_bytes() + acks + pending
+        self.assembler.held_bytes() + self.list.iter().map(of).sum::<usize>() + pending
     }
 
     pub(super) fn deadline_ms(&self) -> u64 {
         let of = |entry: &Entry<S>| match entry.stage {
             Stage::Entering => u64::MAX,
-            Stage::Connected => self.greet_at_ms,
+            Stage::Connected | Stage::Returned => self.greet_at_ms,
             Stage::Greeted => entry.acks.due_ms(),
         };
         let sockets = self.list.iter().map(of).min().unwrap_or(u64::MAX);
@@ -197,13 +235,6 @@ impl<S> Sockets<S> {
             }
             (PacketBody::Ack { id, args }, Some(at)) => self.ack(at, id, args, attachments, handler, cx),
         }
-    }
-
-    /// Whether the socket with this number is in this namespace, and its client knows it.
-    pub(super) fn has(&self, namespace: &str, number: u8) -> bool {
-        self.list.iter().any(|entry| {
-            entry.number == number && entry.namespace() == namespace && entry.stage != Stage::Entering
-        })
     }
 
     /// The place of the socket with this number.
@@ -301,7 +332,7 @@ impl<S> Sockets<S> {
                 })
             }
             Some(Asker::Order(question)) => {
-                let id = SocketId::new(cx.client, self.list[at].number);
+                let id = SocketId::of(self.list[at].place(cx.client), cx.client.seed);
                 orders::answered(question, id, args, attachments, cx.actions);
                 Ok(())
             }
@@ -332,6 +363,10 @@ impl<S> Sockets<S> {
             Err(Ending::DisconnectAll) => {
                 for at in 0..self.list.len() {
                     self.put_disconnect(at, cx);
+                }
+                // As at the reference: they are disconnected before the connection is closed, and do not return.
+                while !self.list.is_empty() {
+                    self.remove(0, Why::Disconnected, handler, cx);
                 }
                 Err(CloseReason::Handler { code: 1000, reason: "disconnected by the server".to_owned() })
             }
@@ -377,10 +412,14 @@ impl<S> Sockets<S> {
         if cx.now_ms >= self.pending_until_ms() {
             return Err(CloseReason::Dismissed(Dismissed::Internal));
         }
+        let pings = cx.counts.pings;
         self.engine.timer(cx)?;
+        if cx.counts.pings > pings {
+            self.mark(cx);
+        }
         let mut at = 0;
         while let Some(entry) = self.list.get_mut(at) {
-            if entry.stage == Stage::Connected && self.greet_at_ms <= cx.now_ms {
+            if matches!(entry.stage, Stage::Connected | Stage::Returned) && self.greet_at_ms <= cx.now_ms {
                 let bound = Bound::unasked(cx);
                 self.greet(at, bound, handler, cx)?;
                 continue;
@@ -388,7 +427,7 @@ impl<S> Sockets<S> {
             // The application may remove the socket: then another is at its place.
             match entry.acks.take_due(cx.now_ms) {
                 Some(Asker::Order(question)) => {
-                    let id = SocketId::new(cx.client, entry.number);
+                    let id = SocketId::of(entry.place(cx.client), cx.client.seed);
                     orders::unanswered(question, id.as_str().into(), cx.actions);
                 }
                 Some(Asker::App(token)) => {
@@ -410,11 +449,10 @@ impl<S> Sockets<S> {
         reason: &CloseReason,
         (settings, actions): (&Settings, &mut Vec<Action>),
     ) {
-        let is_msgpack = self.engine.outlet().is_msgpack;
+        let outlet = self.engine.outlet();
         self.release_all(actions);
         for entry in self.list {
-            let why = Why::ConnectionEnded(reason);
-            return_state(entry, client, why, handler, (settings, is_msgpack, actions));
+            returning::part(entry, client, reason, handler, (settings, outlet, actions));
         }
     }
 }
@@ -427,15 +465,15 @@ fn return_state<H: Handler>(
     handler: &mut H,
     (settings, is_msgpack, actions): (&Settings, bool, &mut Vec<Action>),
 ) {
-    let Entry { state, about, mut acks, number, .. } = entry;
+    let id = SocketId::of(entry.place(client), client.seed);
+    let Entry { state, about, mut acks, .. } = entry;
     let namespace = About::name(about.as_deref());
     let identity = about.as_deref().and_then(|about| about.identity.as_deref());
     let (user, info) = identity.map_or(("", &[][..]), |identity| (&*identity.user, &*identity.info));
     let name_bytes_max = settings.channel_name_bytes_max;
-    let id = SocketId::new(client, number);
     while let Some(question) = acks.take_order() {
         orders::unanswered(question, id.as_str().into(), actions);
     }
-    let place = Place { namespace, name_bytes_max, is_msgpack, asking: None, actions };
+    let place = Place { namespace, name_bytes_max, is_msgpack, asking: None, sender: None, actions };
     handler.socket_closed(state, &mut Gone { namespace, id, client, user, info, why, place });
 }

@@ -39,6 +39,7 @@ use crate::base::budget::Budget;
 use crate::base::seed::Seed;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
+use crate::hub::reach::Reach;
 use crate::net::Net;
 use crate::proto::ws::press::Press;
 use crate::session::{Action, Settings, Splice};
@@ -92,6 +93,8 @@ pub(in crate::shard) struct Carry<W: World> {
     pub(in crate::shard) out: Vec<u8>,
     /// Shared parts between those bytes.
     pub(in crate::shard) apart: Vec<Splice>,
+    /// How far what homes have sent has reached the connections.
+    pub(in crate::shard) reach: Reach,
     /// Compressor and decompressor for the current connection.
     pub(in crate::shard) press: Press,
     /// Records for the current connection.
@@ -143,6 +146,7 @@ impl<W: World> Carry<W> {
         Self {
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
+            reach: Reach::new(seed, shard, u16::try_from(mailboxes.len()).unwrap_or(u16::MAX)),
             post: Post::new(shard, mailboxes),
             forwarding: Forwarding::new(desk),
             counters: Arc::clone(&counters[usize::from(shard)]),

@@ -31,6 +31,7 @@ impl<W: World> Carry<W> {
             in_place: None,
             actions: &mut self.actions,
             forwarded: conn.forwarded(),
+            reach: &mut self.reach,
             press: &mut self.press,
             counts: Counts::default(),
             told: &self.counters.told,

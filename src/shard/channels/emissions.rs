@@ -17,7 +17,7 @@ use crate::hub::choice::Choice;
 use crate::hub::emission::{Emission, group_of};
 use crate::hub::home::Member;
 use crate::hub::local::{ChannelId, PERSONAL, Subscriber};
-use crate::hub::selector::namespace_of;
+use crate::hub::reach::{Receiver, Way};
 use crate::hub::socket_order::SocketOrder;
 use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Emit;
@@ -30,28 +30,10 @@ use crate::shard::mailbox::Letter;
 /// Maximum of messages that leave in one write.
 const MESSAGES_PER_WRITE_MAX: u64 = 64;
 
-/// A receiver: a connection, and the number of its format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Receiver {
-    conn: u32,
-    generation_and_index: u64,
-    format: u8,
-}
-
-impl Receiver {
-    fn key(self) -> Key {
-        Key::from_token(self.generation_and_index)
-    }
-}
-
-/// Messages on their way to their receivers.
+/// Messages on their way to their receivers; which these are, is in [`Way`], the same number in its queue.
 #[derive(Debug)]
 struct Delivery {
     batch: Batch,
-    /// The receivers, in the order of their connections.
-    to: Arc<[Receiver]>,
-    /// Number of receivers that were served.
-    served: usize,
     /// A connection among them that does not receive it.
     not_to: Option<Key>,
     is_volatile: bool,
@@ -82,36 +64,27 @@ impl Emissions {
     }
 }
 
-impl Emissions {
-    /// Changes the format in which a connection receives the messages on their way to it.
-    pub(in crate::shard) fn set_format(&mut self, key: Key, format: u8) {
-        for delivery in &mut self.queue {
-            let at = delivery.to.binary_search_by_key(&key.index(), |receiver| receiver.conn);
-            if let Ok(at) = at
-                && delivery.to[at].key() == key
-            {
-                // The list may be that of several messages.
-                Arc::make_mut(&mut delivery.to)[at].format = format;
-            }
-        }
-    }
-}
-
 impl<W: World> Channels<W> {
     /// Sends a message to the private channels of a session's group.
     pub(in crate::shard) fn emit(&mut self, key: Key, emit: Emit) {
-        let Emit { to, except, is_to_others, is_volatile, kind, data } = emit;
+        let not_to = emit.is_to_others.then(|| self.carry.member(key));
+        self.send_emission(not_to, emit);
+    }
+
+    pub(super) fn send_emission(&mut self, not_to: Option<Member>, emit: Emit) {
+        let Emit { to, except, is_to_others: _, sender, is_volatile, kind, data } = emit;
         let Some(first) = to.first().map(Arc::clone) else { return };
         let home = self.home_of(&first);
         let data = Shared::new(data, &self.publication_budget);
         let publication = Arc::new(Publication::new(first, kind, data));
-        let not_to = is_to_others.then(|| self.carry.member(key));
-        let emission = Box::new(Emission { publication, to, except, not_to, is_volatile });
+        let emission = Box::new(Emission { publication, to, except, not_to, sender, home, is_volatile });
         self.carry.post.send(home, Letter::Emit { emission, asker: None });
     }
 
     /// Queues a message for its receivers in this shard.
     pub(in crate::shard) fn emitted(&mut self, emission: &Arc<Emission>) {
+        let (home, seq) = (emission.home, emission.publication.seq);
+        self.carry.reach.arrived(home, seq);
         let not_to = emission.not_to.filter(|member| member.shard == self.carry.post.shard());
         let not_to = not_to.map(|Member { conn, .. }| Key::from_token(conn));
         let (to, is_known) = match (&*emission.to, emission.except.is_empty()) {
@@ -122,9 +95,10 @@ impl<W: World> Channels<W> {
             return;
         }
         let item = Item::Publication(Arc::clone(&emission.publication));
-        if let Some(last) = self.emissions.queue.back_mut()
-            && last.served == 0
-            && Arc::ptr_eq(&last.to, &to)
+        if let (Some(last), Some(way)) = (self.emissions.queue.back_mut(), self.carry.reach.ways.back())
+            && way.served == 0
+            && way.home == home
+            && Arc::ptr_eq(&way.to, &to)
             && (last.not_to, last.is_volatile) == (not_to, emission.is_volatile)
             && last.batch.len() < MESSAGES_PER_WRITE_MAX
         {
@@ -135,7 +109,8 @@ impl<W: World> Channels<W> {
         self.publication_budget.charge(charged);
         let batch = Batch::new(vec![item], 0, self.carry.now_us);
         let is_volatile = emission.is_volatile;
-        self.emissions.queue.push_back(Delivery { batch, to, served: 0, not_to, is_volatile, charged });
+        self.emissions.queue.push_back(Delivery { batch, not_to, is_volatile, charged });
+        self.carry.reach.ways.push_back(Way { home, first_seq: seq, to, served: 0 });
     }
 
     /// The subscribers of one channel, and whether the list is one of an earlier message.
@@ -176,15 +151,15 @@ impl<W: World> Channels<W> {
             return None;
         }
         let key = self.carry.conns.key_at(one.conn)?;
-        Some(Receiver { conn: one.conn, generation_and_index: key.to_token(), format: one.format })
+        Some(Receiver::new(key, one.format))
     }
 
     /// The socket whose own room this is, if it is in this shard.
     fn owner_of(&self, room: &str) -> Option<Receiver> {
-        let SocketPlace { shard, conn, number } = SocketPlace::of_room(self.carry.seed, room)?;
-        let (key, group) = (Key::from_token(conn), group_of(room));
-        let is_there = shard == self.carry.post.shard()
-            && self.carry.conns.entry(key)?.session.has_socket(namespace_of(group)?, number);
+        let place = SocketPlace::of_room(self.carry.seed, room)?;
+        let (key, group) = (Key::from_token(place.conn), group_of(room));
+        // One that has returned to another connection is in the room.
+        let is_there = self.holds(key, group, place);
         let (id, _, position) = self.active_slot(key, group).filter(|_| is_there)?;
         self.receiver(self.local.subscribers(id).get(position as usize)?)
     }
@@ -218,18 +193,20 @@ impl<W: World> Channels<W> {
     fn deliver_up_to(&mut self, mut budget: usize) {
         while budget > 0
             && let Some(mut delivery) = self.emissions.queue.pop_front()
+            && let Some(mut way) = self.carry.reach.ways.pop_front()
         {
             let is_alone = self.emissions.is_empty() && self.local.queued_count() == 0;
             while budget > 0
-                && let Some(&receiver) = delivery.to.get(delivery.served)
+                && let Some(&receiver) = way.to.get(way.served)
             {
-                delivery.served += 1;
+                way.served += 1;
                 budget -= 1;
                 self.hand_over(&mut delivery, receiver, is_alone);
                 self.finish_endings();
             }
-            if delivery.served < delivery.to.len() {
+            if way.served < way.to.len() {
                 self.emissions.queue.push_front(delivery);
+                self.carry.reach.ways.push_front(way);
             } else {
                 self.publication_budget.release(delivery.charged);
                 let took_us = self.carry.net.now_us().saturating_sub(delivery.batch.began_us());

@@ -43,6 +43,14 @@ impl<W: World> Channels<W> {
         }
         let client = client.as_deref();
         self.tell_gone(key, client);
+        // Before the home hears that the connection has left its rooms.
+        let (parting, actions): (Vec<_>, Vec<_>) =
+            actions.into_iter().partition(|action| matches!(action, Action::Park(_)));
+        for action in parting {
+            if let Action::Park(away) = action {
+                self.park(key, away);
+            }
+        }
         self.unsubscribe_all(key);
         if let Some(client) = client.filter(|client| client.is_counted) {
             self.tell_user_left(client.user().into(), key);
@@ -53,7 +61,9 @@ impl<W: World> Channels<W> {
                 Action::Ask { ask: Ask::OrderSockets(order), .. } => self.order_sockets(key, 0, *order),
                 Action::SocketAnswered(reply) => self.socket_answered(*reply),
                 Action::UserLeft { user } => self.tell_user_left(user, key),
-                Action::Ask { .. }
+                // Before.
+                Action::Park(_)
+                | Action::Ask { .. }
                 | Action::Wait { .. }
                 | Action::Misused { .. }
                 | Action::SetTimer { .. }

@@ -70,7 +70,8 @@ impl<W: World> Channels<W> {
         if self.gatherings.is_held() {
             return self.gatherings.hold(emission, asker);
         }
-        let mut shards = self.home.handle_emission(&mut emission);
+        emission.home = self.carry.post.shard();
+        let mut shards = self.home.handle_emission(self.carry.now(), &mut emission);
         for place in emission.to.iter().filter_map(|room| SocketPlace::of_room(self.carry.seed, room)) {
             if !shards.contains(&place.shard) {
                 shards.push(place.shard);

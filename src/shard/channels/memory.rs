@@ -46,6 +46,7 @@ impl<W: World> Channels<W> {
         // A publication that waits for a hook without its connection is on its way, too.
         c.letter_bytes.set((self.carry.post.bytes() + self.orphans.bytes()) as u64);
         c.history_bytes.set(self.home.history_bytes() as u64);
+        c.sockets_away.set(self.home.away_count() as u64);
         c.joins_suppressed.set(self.home.suppressed_count());
         c.positions_displaced.set(self.home.displaced_count());
     }

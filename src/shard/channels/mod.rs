@@ -3,7 +3,8 @@
 //! `homes` answers the letters to a home; `subscribe` keeps the subscriptions of connections; `fanout` delivers, with
 //! the encoded bytes of a `batch`, and `emissions` what goes to several channels, `gatherings` what comes
 //! of orders to sockets; `endings` removes an ended connection
-//! from channels and homes, and `orphans` keeps its publications about which a hook is asked; `memory` reports costs.
+//! from channels and homes, and `orphans` keeps its publications about which a hook is asked; `returning`
+//! hands over sockets that outlive their connection; `memory` reports costs.
 
 pub(in crate::shard) mod batch;
 pub(in crate::shard) mod emissions;
@@ -13,6 +14,7 @@ pub(in crate::shard) mod gatherings;
 pub(in crate::shard) mod homes;
 pub(in crate::shard) mod memory;
 pub(in crate::shard) mod orphans;
+pub(in crate::shard) mod returning;
 pub(in crate::shard) mod subscribe;
 
 use std::collections::HashMap;
@@ -82,6 +84,7 @@ impl<W: World> Channels<W> {
     /// Lets the home remove expired data.
     pub(in crate::shard) fn expire_home(&mut self) {
         self.home.expire(self.carry.now());
+        self.end_those_over();
     }
 
     /// Replaces the options.

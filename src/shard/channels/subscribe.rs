@@ -218,7 +218,7 @@ impl<W: World> Channels<W> {
                 emissions.channel_changed(sub.channel());
             }
         }
-        emissions.set_format(key, format);
+        carry.reach.set_format(key, format);
         true
     }
 

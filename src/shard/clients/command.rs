@@ -84,6 +84,7 @@ impl<W: World> Clients<W> {
             Ask::Emit(emit) => self.channels.emit(key, *emit),
             Ask::OrderSockets(order) => self.channels.order_sockets(key, id, *order),
             Ask::LeaveGroup { group } => self.leave_group(key, &group),
+            Ask::Return(asked) => self.channels.ask_back(asked),
             Ask::Identify(_) | Ask::Claim(_) => {}
         }
     }
@@ -102,7 +103,9 @@ impl<W: World> Clients<W> {
             return false;
         }
         let (bucket, rate, counter) = match ask {
-            Ask::Enter(_) => (&mut buckets.subscribes, rates.subscribes_max, &c.rate_limited_subscribes),
+            Ask::Enter(_) | Ask::Return(_) => {
+                (&mut buckets.subscribes, rates.subscribes_max, &c.rate_limited_subscribes)
+            }
             Ask::Publish { .. } => (&mut buckets.publishes, rates.publishes_max, &c.rate_limited_publishes),
             Ask::Call { .. } => (&mut buckets.rpcs, rates.rpcs_max, &c.rate_limited_rpcs),
             Ask::Presence { .. } | Ask::PresenceStats { .. } => {

@@ -6,6 +6,7 @@ use super::Clients;
 use super::answers::denied;
 use super::waiting::{Needs, needs_of};
 use crate::base::slots::Key;
+use crate::hub::emission::is_private;
 use crate::hub::home;
 use crate::hub::home::Joined;
 use crate::hub::local::ChannelId;
@@ -130,7 +131,12 @@ impl<W: World> Clients<W> {
                 if !self.channels.activate(key, id, slot, &joined, None) {
                     return self.channels.dismiss(key, Dismissed::Internal);
                 }
-                self.tell_trusted(key, &Reply::Entered(Entered { channel, ..Entered::default() }));
+                if is_private(channel) {
+                    let home = self.channels.home_of(channel);
+                    self.channels.carry.reach.arrived(home, joined.seq);
+                }
+                let entered = Entered { channel, offset: joined.seq, ..Entered::default() };
+                self.tell_trusted(key, &Reply::Entered(entered));
             }
             (Ok(joined), Some(ticket)) if is_unrecovered(&joined, &ticket) => {
                 self.channels.take_back(channel, key, id, slot);

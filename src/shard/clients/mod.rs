@@ -2,7 +2,8 @@
 //!
 //! * In and out of sessions: `speak`; `emulate` brings commands that came by POST.
 //! * Commands: `command`, `connect`, `from_start` (subscriptions that come with the connection), `subscribing`,
-//!   `waiting`; `sockets`: clients that share a connection; `leaving` completes them when a client closes; `groups` serves handlers of raw endpoints.
+//!   `waiting`; `sockets`: clients that share a connection; `leaving` completes them when a client closes; `groups` serves
+//!   handlers of raw endpoints, `returning` clients that get their sockets back.
 //! * Permissions: `permits` (in a channel), `terms` (of a subscription), `expiry`.
 //! * Properties of a client: `known`, `headers` (for hooks), `users` (connections per user).
 //! * Answers: `answers` and `entering` (from homes), `verdict` (from tokens and hooks). `orders`: the server API;
@@ -21,6 +22,7 @@ pub(in crate::shard) mod known;
 pub(in crate::shard) mod leaving;
 pub(in crate::shard) mod orders;
 pub(in crate::shard) mod permits;
+pub(in crate::shard) mod returning;
 pub(in crate::shard) mod socket_orders;
 pub(in crate::shard) mod sockets;
 pub(in crate::shard) mod speak;

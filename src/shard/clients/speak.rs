@@ -44,6 +44,8 @@ impl<W: World> Clients<W> {
                     Action::HandOver(request) => self.channels.carry.hand_over(key, request),
                     Action::UserLeft { user } => self.channels.tell_user_left(user, key),
                     Action::SocketAnswered(_) => {}
+                    // A session that ends is not asked here.
+                    Action::Park(_) => {}
                     Action::WrongKey => self.channels.carry.wrong_key(key),
                 }
             }

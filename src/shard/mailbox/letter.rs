@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Order;
+use super::{Order, Returning};
 use crate::base::filter::Filter;
 use crate::base::payload::Payload;
 use crate::base::slots::Key;
@@ -245,6 +245,8 @@ pub enum Letter {
     },
     /// From a home: deliver this to the subscribers of its channels in this shard.
     Emitted(Arc<Emission>),
+    /// About a socket whose client returns to it.
+    Returning(Returning),
     /// From a home: deliver this to the subscribers in this shard.
     Deliver(Arc<Publication>),
     /// From a home: send joins and leaves to the subscribers in this shard.
@@ -355,6 +357,7 @@ impl fmt::Debug for Letter {
             Self::SocketsOrdered { .. } => "SocketsOrdered",
             Self::Gathered { .. } => "Gathered",
             Self::Emitted(_) => "Emitted",
+            Self::Returning(_) => "Returning",
             Self::Deliver(_) => "Deliver",
             Self::Membership(_) => "Membership",
             Self::Look { .. } => "Look",

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::returning::is_on;
 use super::{About, Entry, Sockets, Stage};
 use crate::hub::selector::{namespace_channel, namespace_of, room_channel};
 use crate::hub::words::{Ask, Denied, Dismissed, Enter};
@@ -12,12 +13,14 @@ use crate::session::bound::Bound;
 use crate::session::socketio::acks::Acks;
 use crate::session::socketio::events::{Admit, Connecting, Why};
 use crate::session::socketio::identity::Admission;
+use crate::session::socketio::pid::Pid;
+use crate::session::socketio::track::Track;
 use crate::session::socketio::{SocketId, malformed};
 use crate::session::{Action, CloseReason, Context, Handler};
 
 /// Time from the answer to CONNECT until the application is told, in milliseconds, unless an event comes before. Some
 /// clients lose messages that arrive together with that answer, and the reference's applications are slower, too.
-const GREETING_MS: u64 = 10;
+pub(super) const GREETING_MS: u64 = 10;
 
 /// A client that asks to connect.
 pub(super) struct Newcomer<'n> {
@@ -65,7 +68,22 @@ impl<S> Sockets<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let Newcomer { namespace, auth, number } = newcomer;
+        // The middleware is skipped for a socket that returns.
+        match self.ask_back(&newcomer, admission, cx) {
+            Some(admission) => self.admit(&newcomer, admission, handler, cx),
+            None => Ok(()),
+        }
+    }
+
+    /// Connects a new socket, if the application admits it.
+    pub(super) fn admit<H: Handler<State = S>>(
+        &mut self,
+        newcomer: &Newcomer<'_>,
+        admission: Admission,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        let &Newcomer { namespace, auth, number } = newcomer;
         let Admission { identity, rooms } = admission;
         let connecting = Connecting {
             namespace,
@@ -89,8 +107,8 @@ impl<S> Sockets<S> {
         };
         self.connect_by_ms = u64::MAX;
         self.next_number = number.wrapping_add(1).max(1);
-        let (about, acks) = (About::new(namespace, identity), Acks::default());
-        self.list.push(Entry { state, about, acks, number, stage: Stage::Entering });
+        let (about, acks, track) = (About::new(namespace, identity), Acks::default(), Track::default());
+        self.list.push(Entry { state, about, acks, number, stage: Stage::Entering, track });
         let enter = |channel| Action::Ask { id: 0, ask: Ask::Enter(Box::new(Enter::new(channel))) };
         cx.actions.push(enter(namespace_channel(namespace)));
         let name_bytes_max = cx.settings.channel_name_bytes_max;
@@ -106,17 +124,15 @@ impl<S> Sockets<S> {
         self.place_of(namespace_of(channel)?).filter(|&at| self.list[at].stage == Stage::Entering)
     }
 
-    /// Tells a client that it is connected, when the channel is that of a namespace.
-    pub(in crate::session::socketio) fn entered(&mut self, channel: &str, cx: &mut Context<'_>) {
+    /// Tells a client that it is connected, when the channel is that of a namespace. `seq`: the number of its home.
+    pub(in crate::session::socketio) fn entered(&mut self, channel: &str, seq: u64, cx: &mut Context<'_>) {
         let Some(at) = self.waiting_at(channel) else { return };
         self.list[at].stage = Stage::Connected;
-        let id = SocketId::new(cx.client, self.list[at].number);
-        let namespace = self.list[at].namespace();
-        self.put(
-            cx,
-            |out| write::put_connected(out, SocketProtocol::V5, namespace, id.as_str(), None),
-            |out| msgpack::put_connected(out, namespace, id.as_str(), None),
-        );
+        self.list[at].track.begin(seq);
+        let (place, namespace) = (self.list[at].place(cx.client), self.list[at].namespace());
+        let seed = cx.client.seed;
+        let pid = is_on(cx.settings).then(|| Pid { place, since: seq }.seal(seed, namespace));
+        self.put_connected(namespace, SocketId::of(place, seed), pid.as_deref(), cx);
         self.greet_at_ms = cx.now_ms + GREETING_MS;
         cx.actions.push(Action::SetTimer { at_ms: self.greet_at_ms });
     }
@@ -152,11 +168,16 @@ impl<S> Sockets<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if self.list[at].stage != Stage::Connected {
-            return Ok(());
-        }
+        let is_recovered = match self.list[at].stage {
+            Stage::Connected => false,
+            Stage::Returned => true,
+            Stage::Entering | Stage::Greeted => return Ok(()),
+        };
         self.list[at].stage = Stage::Greeted;
-        self.call(at, bound, handler, cx, |handler, state, socket| handler.socket_connected(state, socket))
+        self.call(at, bound, handler, cx, |handler, state, socket| {
+            socket.is_recovered = is_recovered;
+            handler.socket_connected(state, socket)
+        })
     }
 
     /// The number of a new socket: not one of those that live, or may.

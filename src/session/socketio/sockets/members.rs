@@ -12,7 +12,7 @@ impl<S> Sockets<S> {
 
     /// Whether this is the id of a socket that is connected.
     pub(in crate::session) fn has_socket_id(&self, client: ClientId, id: &str) -> bool {
-        self.list.iter().any(|entry| SocketId::new(client, entry.number).as_str() == id)
+        self.list.iter().any(|entry| SocketId::of(entry.place(client), client.seed).as_str() == id)
     }
 
     /// A kept header of the request.
@@ -94,7 +94,7 @@ impl<S> Sockets<S> {
                     let namespace = self.list[at].namespace().to_owned();
                     self.refuse_by(&namespace, refusal, cx);
                 }
-                Stage::Connected | Stage::Greeted => self.put_disconnect(at, cx),
+                Stage::Connected | Stage::Returned | Stage::Greeted => self.put_disconnect(at, cx),
             }
             self.remove(at, Why::Disconnected, handler, cx);
         }

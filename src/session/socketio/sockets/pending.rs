@@ -17,13 +17,13 @@ pub(super) struct Pending {
     pub(super) namespace: Box<str>,
     pub(super) auth: Option<Box<str>>,
     /// The number of the question.
-    id: u32,
+    pub(super) id: u32,
     /// The number that the socket will have.
     pub(super) number: u8,
     /// End of the time for the answer, in milliseconds of the shard's clock.
-    until_ms: u64,
+    pub(super) until_ms: u64,
     /// The knowledge about the client.
-    admission: Admission,
+    pub(super) admission: Admission,
 }
 
 /// The packets of a connection, and its rates. In a box, since most connections have none at most times.
@@ -31,7 +31,7 @@ pub(super) struct Pending {
 pub(super) struct Waiting {
     pub(super) list: Vec<Pending>,
     /// The number of the last question.
-    last_id: u32,
+    pub(super) last_id: u32,
     /// Whether an answer may come for a packet that waits no longer, so that numbers must not return.
     is_answer_due: bool,
     /// The connection's rates, where there are some.
@@ -117,14 +117,14 @@ impl<S> Sockets<S> {
         self.pending().iter().map(|one| one.until_ms).min().unwrap_or(u64::MAX)
     }
 
-    fn take_pending(&mut self, is_it: impl Fn(&Pending) -> bool) -> Option<Pending> {
+    pub(super) fn take_pending(&mut self, is_it: impl Fn(&Pending) -> bool) -> Option<Pending> {
         let list = &mut self.waiting.as_mut()?.list;
         let at = list.iter().position(is_it)?;
         Some(list.remove(at))
     }
 
     /// Drops the box once nothing waits.
-    fn trim_pending(&mut self) {
+    pub(super) fn trim_pending(&mut self) {
         let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.list.is_empty()) else { return };
         waiting.list = Vec::new();
         if !waiting.is_answer_due && waiting.buckets.is_none() {
@@ -217,4 +217,4 @@ impl<S> Sockets<S> {
 }
 
 /// Numbers of questions: the shard marks some by higher bits.
-const ID_MAX: u32 = (1 << 29) - 1;
+pub(super) const ID_MAX: u32 = (1 << 29) - 1;

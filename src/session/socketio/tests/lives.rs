@@ -60,7 +60,7 @@ fn the_application_ends_a_socket_all_of_them_or_the_connection() {
     let reason = talk.send("42[\"leave all\"]").unwrap_err();
     assert_eq!(reason.frame().unwrap().0, Some(1000));
     assert_eq!(talk.texts(), ["41", "41/custom,"]);
-    assert_eq!(talk.end(&reason), ["/ forced server close", "/custom forced server close"]);
+    assert_eq!(talk.end(&reason), ["/ server namespace disconnect", "/custom server namespace disconnect"]);
 
     let mut talk = both();
     let reason = talk.send("42[\"close\"]").unwrap_err();
@@ -145,6 +145,7 @@ fn long_intervals_are_rounded_up_and_begin_apart() {
                 in_place: None,
                 actions: &mut actions,
                 forwarded: Forwarded::default(),
+                reach: &mut crate::hub::reach::Reach::new(7.into(), 0, 1),
                 press: &mut Press::new(None),
                 counts: Counts::default(),
                 told: &told,

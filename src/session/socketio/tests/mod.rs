@@ -3,6 +3,7 @@
 mod claims;
 mod lives;
 mod packets;
+mod returning;
 mod rooms;
 
 use std::collections::VecDeque;
@@ -10,6 +11,8 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 use super::*;
+use crate::hub::away::{Away, Return};
+use crate::hub::reach::Reach;
 use crate::hub::words::{Ask, Entered, Reply};
 use crate::proto::ws::Press;
 use crate::session::Told;
@@ -102,6 +105,7 @@ struct Talk {
     waiting_bytes: usize,
     actions: Vec<Action>,
     counts: Counts,
+    reach: Reach,
     /// Messages that the client got and has not looked at.
     got: VecDeque<(u8, Vec<u8>)>,
 }
@@ -129,6 +133,7 @@ impl Talk {
             waiting_bytes: 0,
             actions: Vec::new(),
             counts: Counts::default(),
+            reach: Reach::new(7.into(), 0, 1),
             got: VecDeque::new(),
         }
     }
@@ -152,6 +157,7 @@ impl Talk {
             in_place: None,
             actions: &mut self.actions,
             forwarded: Forwarded::default(),
+            reach: &mut self.reach,
             press: &mut press,
             counts: Counts::default(),
             told: &told,

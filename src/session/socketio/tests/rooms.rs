@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::hub::DataKind;
+use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::{Denied, Dismissed, Emit as AskEmit, Enter};
 use crate::session::Action::Ask as Asked;
 
@@ -13,10 +14,21 @@ fn asks(talk: &mut Talk) -> Vec<Ask> {
     asks.collect()
 }
 
+/// The place of the second socket of the connection.
+const SECOND: SocketPlace = SocketPlace { shard: 0, conn: 1, number: 1 };
+
 fn emit(to: &[&str], except: &[&str], is_to_others: bool, data: &str) -> AskEmit {
     let list = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
     let (kind, data) = (DataKind::Text, data.as_bytes().to_vec());
-    AskEmit { to: list(to), except: list(except), is_to_others, is_volatile: false, kind, data }
+    AskEmit {
+        to: list(to),
+        except: list(except),
+        is_to_others,
+        sender: is_to_others.then_some(SECOND),
+        is_volatile: false,
+        kind,
+        data,
+    }
 }
 
 #[test]
