@@ -328,8 +328,9 @@ pub mod socketio {
     pub use crate::proto::socketio::write::Unsendable;
     pub use crate::proto::socketio::{Attachments, JsonArgs, JsonItems};
     pub use crate::session::socketio::{
-        AckId, Acked, Admit, Answers, Binary, Connecting, Emit, EmitError, Ending, Event, Events, Gone,
-        Routes, Socket, SocketId, SocketIo, Turn, Why,
+        AckForm, AckId, AckValue, Acked, Admit, Answers, Binary, Connecting, Emit, EmitError, Ending, Event,
+        Events, Gone, Path, Require, Routes, Rule, RuleAction, Socket, SocketId, SocketIo, Template, Turn,
+        UserRule, Why,
     };
 }
 

@@ -275,6 +275,7 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
         | Slot::HookName(_)
         | Slot::DataFormat(_)
         | Slot::Rules(..)
+        | Slot::SocketRules(_)
         | Slot::Headers(_)
         | Slot::Either(..)
         | Slot::Listed(..) => "TEXT",

@@ -22,6 +22,8 @@ pub enum Reload {
 const REQUESTS: Reload = Reload::Taken("for new requests; existing connections are unaffected");
 const AT_ONCE: Reload = Reload::Taken("at once");
 const MESSAGES: Reload = Reload::Taken("at once, also for existing connections");
+const EVENTS: Reload =
+    Reload::Taken("for new events and sockets; existing sockets stay in their namespaces and rooms");
 const CONNECTS: Reload = Reload::Taken("for clients that connect, subscribe or refresh afterwards");
 const SOCKETS: Reload = Reload::Restart("sockets are created at start");
 const THREADS: Reload = Reload::Restart("threads and their tables are created at start");
@@ -69,6 +71,11 @@ pub static RELOAD: &[(&str, Reload)] = &[
     ("pong_timeout_ms", HEARTBEATS),
     ("idle_ms", HEARTBEATS),
     ("socketio.proxy.", CONNECTS),
+    ("socketio.insecure", EVENTS),
+    ("socketio.namespaces", EVENTS),
+    ("socketio.rules", EVENTS),
+    ("socketio.events_waiting_max", EVENTS),
+    ("socketio.enabled", REQUESTS),
     ("socketio.", HEARTBEATS),
     ("log_level", LOGS),
     ("log_format", LOGS),

@@ -15,6 +15,8 @@ pub struct Ready<'a> {
     pub listen: Vec<Listen>,
     /// Path of the Centrifuge endpoint, if there is one.
     pub websocket_path: Option<&'a str>,
+    /// Path of the Socket.IO endpoint, if there is one.
+    pub socketio_path: Option<&'a str>,
     /// Number of shards.
     pub shards: usize,
     /// The number of connections that the limits allow.
@@ -41,6 +43,9 @@ impl fmt::Display for Ready<'_> {
         }
         let plural = if self.shards == 1 { "" } else { "s" };
         write!(f, "{} shard{plural}, capacity {} connections; ", self.shards, grouped(self.capacity))?;
+        if let Some(path) = self.socketio_path {
+            write!(f, "Socket.IO at {}/; ", path.trim_end_matches('/'))?;
+        }
         if !self.beside.is_empty() {
             write!(f, "also serves {}; ", self.beside.join(", "))?;
         }
@@ -53,7 +58,7 @@ impl fmt::Display for Ready<'_> {
 
 /// Warnings for an operator: the features that are open, and to whom.
 pub fn warnings(config: &Config) -> Vec<String> {
-    [clients(config), api(config), control(config), metrics(config), proxies(config)]
+    [clients(config), socketio(config), api(config), control(config), metrics(config), proxies(config)]
         .into_iter()
         .flatten()
         .collect()
@@ -123,6 +128,19 @@ fn clients(config: &Config) -> Option<String> {
         format!("throng: {mode}: any client on this machine {may}")
     } else {
         format!("throng: WARNING: {mode}, reachable from other machines ({}): anyone {may}", open.join(", "))
+    })
+}
+
+/// A warning if Socket.IO is served and no namespace opens, or if everyone may send everything.
+fn socketio(config: &Config) -> Option<String> {
+    let options = Some(&config.socketio).filter(|options| options.enabled)?;
+    if !options.has_logic() {
+        let none = "throng: WARNING: socketio is enabled, and no namespace opens: there are no rules (socketio.rules)";
+        return Some(none.to_owned());
+    }
+    // Development mode has a warning of its own.
+    (options.insecure && !config.first_page).then(|| {
+        "throng: WARNING: socketio.insecure: any Socket.IO client may send any event to any room".to_owned()
     })
 }
 
@@ -220,6 +238,7 @@ mod tests {
         let mut ready = Ready {
             listen: listen[..1].to_vec(),
             websocket_path: Some("/connection/websocket"),
+            socketio_path: None,
             shards: 2,
             capacity: 39_800,
             beside: Vec::new(),
@@ -235,13 +254,14 @@ mod tests {
             )
         );
         (ready.listen, ready.shards, ready.control, ready.is_tls) = (listen.to_vec(), 1, None, true);
+        ready.socketio_path = Some("/socket.io");
         ready.beside = vec!["/health".to_owned(), "/api".to_owned()];
         assert_eq!(
             ready.to_string(),
             format!(
                 "throng {version} ready: wss://127.0.0.1:8000/connection/websocket, \
                  wss://[::1]:8000/connection/websocket, unix:/run/a, 1 shard, capacity 39,800 connections; \
-                 also serves /health, /api; control off"
+                 Socket.IO at /socket.io/; also serves /health, /api; control off"
             )
         );
     }

@@ -92,6 +92,11 @@ pub enum Ask {
     },
     /// A request of the server's own session for a socket of an earlier connection.
     Return(Box<Return>),
+    /// A request of the server's own session for the private channels of a group that it has entered.
+    Rooms {
+        /// Name of the group.
+        group: Arc<str>,
+    },
 }
 
 /// A message to several private channels of one group: each subscriber of any of them receives it once.
@@ -150,7 +155,8 @@ impl Ask {
             | Self::Emit(_)
             | Self::OrderSockets(_)
             | Self::LeaveGroup { .. }
-            | Self::Return(_) => None,
+            | Self::Return(_)
+            | Self::Rooms { .. } => None,
         }
     }
 
@@ -163,6 +169,7 @@ impl Ask {
                 | Self::OrderSockets(_)
                 | Self::LeaveGroup { .. }
                 | Self::Return(_)
+                | Self::Rooms { .. }
         )
     }
 
@@ -184,7 +191,8 @@ impl Ask {
             | Self::Emit(_)
             | Self::OrderSockets(_)
             | Self::LeaveGroup { .. }
-            | Self::Return(_) => false,
+            | Self::Return(_)
+            | Self::Rooms { .. } => false,
         }
     }
 
@@ -206,7 +214,7 @@ impl Ask {
             Self::RenewIn { channel, token } => channel.len() + token.len(),
             Self::Emit(emit) => size_of::<Emit>() + emit.data.len(),
             Self::OrderSockets(ask) => size_of::<OrderSockets>() + ask.order.bytes(),
-            Self::LeaveGroup { group } => group.len(),
+            Self::LeaveGroup { group } | Self::Rooms { group } => group.len(),
             Self::Return(asked) => size_of::<Return>() + asked.pid.len(),
         }
     }
@@ -385,6 +393,8 @@ pub enum Reply<'a> {
         /// Seconds until the subscription expires; 0 for never.
         ttl_s: u32,
     },
+    /// To [`Ask::Rooms`].
+    Rooms(&'a [Arc<str>]),
 }
 
 /// The reply to a successful connect request.

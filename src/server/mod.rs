@@ -299,6 +299,7 @@ impl Server {
         Ready {
             listen: self.listens(),
             websocket_path: self.config.websocket_path.as_deref(),
+            socketio_path: Some(&self.config.socketio).filter(|o| o.enabled).map(|o| o.path.as_str()),
             shards: self.config.shards,
             capacity: self.capacity,
             beside: self.config.forwarded_paths(),

@@ -68,6 +68,13 @@ pub enum Note {
     },
     /// A request was refused because of the origin of its page: the origin as it was sent, or several.
     ForeignOrigin(Box<str>),
+    /// An event of a Socket.IO client was not handled, or not as it should be.
+    EventRefused {
+        /// Its name.
+        event: Box<str>,
+        /// The reason.
+        why: Box<str>,
+    },
 }
 
 /// A client's certificate, verified against the authorities of the configuration.
@@ -143,6 +150,8 @@ pub struct Told {
     pub errors: ByPlace,
     /// Unsubscribe pushes, by their code.
     pub unsubscribes: ByPlace,
+    /// Events of Socket.IO clients that were not handled, or not as they should be, by [`labels::EventRefusal`].
+    pub events_refused: ByPlace,
 }
 
 /// Counts of one session's work.

@@ -233,6 +233,25 @@ impl<S> Session<S> {
         matches!(self, Self::Head(head) if head.is_idle())
     }
 
+    /// Whether input waits until the session can take more: nothing is to be read, and a post is not to be answered.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::SocketIo(session) if session.is_full())
+    }
+
+    /// The number of events that wait for their turn, or for an answer about them.
+    pub fn held_events(&self) -> usize {
+        match self {
+            Self::SocketIo(session) => session.held_events(),
+            Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::Ended => 0,
+        }
+    }
+
     /// The reason for which the session waits without any input from its client.
     pub fn waits_for(&self) -> Option<Wait> {
         match self {

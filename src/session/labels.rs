@@ -36,6 +36,33 @@ pub(crate) const COMMANDS: [&str; 10] = [
     "sub_refresh",
 ];
 
+/// The reasons for which an event of a Socket.IO client is not handled, or not as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EventRefusal {
+    /// No rule, hook or application takes it.
+    NoRule,
+    /// A rule drops it.
+    Dropped,
+    /// The rate of its rule.
+    Rate,
+    /// An argument that its rule needs is missing, or has another type.
+    Argument,
+    /// One of its effects cannot be carried out.
+    Effect,
+    /// Its client has gone meanwhile.
+    Gone,
+}
+
+impl EventRefusal {
+    /// The values of the label, each at its place.
+    pub(crate) const NAMES: [&str; 6] = ["no_rule", "dropped", "rate", "argument", "effect", "gone"];
+
+    /// The place at which it is counted.
+    pub(crate) fn place(self) -> usize {
+        self as usize
+    }
+}
+
 const _: () = assert!(ERRORS.len() < PLACES_MAX && UNSUBSCRIBES.len() < PLACES_MAX);
 const _: () = assert!(DISCONNECTS.len() < PLACES_MAX && COMMANDS.len() <= PLACES_MAX);
 
@@ -55,7 +82,8 @@ pub(crate) fn command_place(ask: &Ask) -> usize {
     match ask {
         Ask::Identify(_) | Ask::Claim(_) => 0,
         Ask::Enter(_) | Ask::Return(_) => 1,
-        Ask::Leave { .. } | Ask::LeaveGroup { .. } => 2,
+        // A question to the shard itself is not counted.
+        Ask::Leave { .. } | Ask::LeaveGroup { .. } | Ask::Rooms { .. } => 2,
         Ask::Publish { .. } | Ask::Emit(_) | Ask::OrderSockets(_) => 3,
         Ask::Presence { .. } => 4,
         Ask::PresenceStats { .. } => 5,

@@ -117,8 +117,8 @@ pub trait Handler: Send + 'static {
     /// Called when the connection is over; its state is returned. It has left its groups already.
     fn closed(&mut self, _state: Self::State, _client: ClientId, _reason: &CloseReason) {}
 
-    /// Whether the handler is a Socket.IO application, so that it decides about clients where no way to identify them is
-    /// configured.
+    /// Whether the handler is a Socket.IO application: it decides about clients where no way to identify them is configured,
+    /// and gets the events that no rule of the configuration takes.
     fn serves_sockets(&self) -> bool {
         true
     }
@@ -453,7 +453,8 @@ impl<S> Raw<S> {
             | Reply::Called(_)
             | Reply::Gathered(_)
             | Reply::Renewed { .. }
-            | Reply::RenewedIn { .. } => return Ok(()),
+            | Reply::RenewedIn { .. }
+            | Reply::Rooms(_) => return Ok(()),
         };
         let mut peer = Peer::bounded(cx, self.word.deflate());
         handler.joined(&mut self.state, channel, outcome, &mut peer);

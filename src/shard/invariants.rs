@@ -64,6 +64,10 @@ impl<W: World> Shard<W> {
             carry.probes.iter().all(|(session, probing)| is_polled(session) && is_of(session, probing.conn)),
             "a probe is an open connection, and is for a session without a socket"
         );
+        let is_full = |key: &Key| carry.conns.entry(*key).is_some_and(|conn| conn.session.is_full());
+        let is_over = |key: &Key| carry.conns.entry(*key).is_some_and(|conn| conn.stage != Stage::Open);
+        let waits = |key: &Key| is_full(key) || is_over(key);
+        assert!(carry.posts.keys().all(waits), "a post waits for a session that can take no more");
         let mut interest = 0;
         for (key, conn) in carry.conns.iter() {
             self.check_stage(key, conn);

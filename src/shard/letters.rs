@@ -67,6 +67,7 @@ impl<W: World> Shard<W> {
             Letter::Order(order) => self.clients().order(&order),
             Letter::Verdict { reply_to, verdict } => self.judged(reply_to, *verdict),
             Letter::Emulated { conn, data } => self.clients().emulated(conn, &data),
+            Letter::Rooms { reply_to, channels } => self.clients().rooms_told(reply_to, &channels),
             Letter::Served { receipt, response } => self.served(receipt, response.as_deref()),
             Letter::Poll { receipt, session, ask, identity } => {
                 self.poll(receipt, session, ask, identity);

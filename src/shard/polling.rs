@@ -95,6 +95,10 @@ impl<W: World> Shard<W> {
         if let Some(refusal) = refusal {
             return carry.answer_request(receipt, refusal.response());
         }
+        if carry.posts.contains_key(&key) {
+            carry.answer_request(receipt, PollRefusal::BadRequest.response());
+            return self.channels().close(key, CloseReason::Malformed("a post while another is handled"));
+        }
         // A client that posts and never polls must not fill the memory with answers.
         let bytes_max = carry.limits.outbox_bytes_max;
         if carry.conns.entry(key).is_some_and(|conn| conn.waits_for_room(bytes_max)) {
@@ -107,6 +111,13 @@ impl<W: World> Shard<W> {
         carry.queue_out(key);
         self.channels().finish_endings();
         self.clients().act(key);
+        self.carry().count_held(key);
+        self.channels().finish_endings();
+        if self.carry().conns.entry(key).is_some_and(|conn| conn.session.is_full()) {
+            // The client sends the next post when this one is answered.
+            self.carry().posts.insert(key, receipt);
+            return self.carry().arm(key);
+        }
         let response = match &outcome {
             Ok(()) | Err(CloseReason::Peer(_)) => posted(),
             Err(_) => PollRefusal::BadRequest.response(),

@@ -57,7 +57,7 @@ impl<W: World> Shard<W> {
             conn.is_unread = false;
             self.clients().resume_waiting(key);
             let Some(conn) = self.carry().conns.entry_mut(key) else { continue };
-            conn.is_read_paused |= conn.session.waits_for().is_some();
+            conn.is_read_paused |= conn.session.waits_for().is_some() || conn.session.is_full();
             if !conn.is_read_paused {
                 self.clients().pause_reading_behind_commands(key);
                 self.read(key);

@@ -36,6 +36,7 @@ mod serve;
 mod slow;
 mod socketio;
 mod socketio_api;
+mod socketio_logic;
 mod socketio_recovery;
 mod socketio_rooms;
 mod support;

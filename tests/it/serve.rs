@@ -15,7 +15,7 @@ fn without_a_config_it_says_where_it_is_and_warns_once() {
     assert!(warning.contains("development mode"), "{warning}");
     let expected = format!("throng {} ready: ws://{}{PATH}, ", env!("CARGO_PKG_VERSION"), server.address);
     assert!(ready.starts_with(&expected), "{ready}");
-    assert!(ready.contains(" connections; control http://127.0.0.1:"), "{ready}");
+    assert!(ready.contains(" connections; Socket.IO at /socket.io/; control http://127.0.0.1:"), "{ready}");
     assert_ne!((server.address.port(), server.control.port()), (0, 0));
     Client::open(server.address).sync();
 }

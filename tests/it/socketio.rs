@@ -171,10 +171,11 @@ fn what_is_malformed_ends_its_connection_with_the_rule() {
     running.end();
 }
 
-/// The built server has no application, so every namespace is unknown; requests are refused as the protocol demands.
+/// Without rules every namespace of the built server is unknown; requests are refused as the protocol demands.
 #[test]
 fn requests_that_are_not_served_get_the_protocols_answer() {
-    let server = Server::start(&["--socketio", "--development"]);
+    let options = "[client]\ninsecure = true\nallow_own_pages = true\n[socketio]\nenabled = true\n";
+    let server = Server::configured(options, &[]);
     let request = |line: &str, more: &str| {
         let request =
             format!("{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{more}\r\n", server.address);

@@ -114,33 +114,8 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             }
         };
         assert!(id != 0, "what is asked for is answered");
-        let name = |channel: &str| {
-            assert!(!channel.is_empty() && channel.len() <= driver.settings.channel_name_bytes_max);
-        };
         let none = Position::default();
-        let reply = match &ask {
-            Ask::Identify(_) => Reply::Identified(Identified::default()),
-            Ask::Enter(enter) => {
-                name(&enter.channel);
-                Reply::Entered(Entered::default())
-            }
-            Ask::Publish { channel, data, .. } => {
-                name(channel);
-                // Not as a value: texts in it may hold halves of characters.
-                assert!(serde_json::from_slice::<&RawValue>(data).is_ok(), "data is JSON");
-                Reply::Published
-            }
-            Ask::Leave { .. } => Reply::Left,
-            Ask::Presence { .. } => Reply::Presence(&[]),
-            Ask::PresenceStats { .. } => Reply::PresenceStats { client_count: 0, user_count: 0 },
-            Ask::History { .. } => Reply::History { publications: &[], position: &none },
-            Ask::Call { data, .. } => Reply::Called(PayloadRef::of(data)),
-            Ask::Renew { .. } => Reply::Renewed { ttl_s: 0 },
-            Ask::RenewIn { .. } => Reply::RenewedIn { ttl_s: 0 },
-            Ask::Claim(_) | Ask::Emit(_) | Ask::OrderSockets(_) | Ask::LeaveGroup { .. } | Ask::Return(_) => {
-                panic!("{ask:?} is not a client's to ask")
-            }
-        };
+        let reply = reply_to(&ask, &none, driver.settings.channel_name_bytes_max);
         driver.with(|session, handler, cx| match count % 2 {
             0 => assert_eq!(session.reply(id, &reply, handler, cx), Ok(())),
             _ => session.deny(id, &Denied::Limit, cx),
@@ -148,6 +123,39 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
         count += 1;
     }
     replies(&driver.out)
+}
+
+/// The reply to a request of a client.
+fn reply_to<'a>(ask: &'a Ask, none: &'a Position, name_bytes_max: usize) -> Reply<'a> {
+    let name = |channel: &str| assert!(!channel.is_empty() && channel.len() <= name_bytes_max);
+    match ask {
+        Ask::Identify(_) => Reply::Identified(Identified::default()),
+        Ask::Enter(enter) => {
+            name(&enter.channel);
+            Reply::Entered(Entered::default())
+        }
+        Ask::Publish { channel, data, .. } => {
+            name(channel);
+            // Not as a value: texts in it may hold halves of characters.
+            assert!(serde_json::from_slice::<&RawValue>(data).is_ok(), "data is JSON");
+            Reply::Published
+        }
+        Ask::Leave { .. } => Reply::Left,
+        Ask::Presence { .. } => Reply::Presence(&[]),
+        Ask::PresenceStats { .. } => Reply::PresenceStats { client_count: 0, user_count: 0 },
+        Ask::History { .. } => Reply::History { publications: &[], position: none },
+        Ask::Call { data, .. } => Reply::Called(PayloadRef::of(data)),
+        Ask::Renew { .. } => Reply::Renewed { ttl_s: 0 },
+        Ask::RenewIn { .. } => Reply::RenewedIn { ttl_s: 0 },
+        Ask::Claim(_)
+        | Ask::Emit(_)
+        | Ask::OrderSockets(_)
+        | Ask::LeaveGroup { .. }
+        | Ask::Return(_)
+        | Ask::Rooms { .. } => {
+            panic!("{ask:?} is not a client's to ask")
+        }
+    }
 }
 
 /// Masked with zeros: as it is. Text when it can be.

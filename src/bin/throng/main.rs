@@ -275,7 +275,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     }
     warn(&effective, &inherited);
     settle_process(config);
-    let started = Server::start_warned(config, inherited, |_| config.echo.as_deref().map(Echo::new));
+    let started = Server::start_warned(config, inherited, |_| Echo::at(config.echo.as_deref()));
     let mut server = match started.and_then(|mut server| server.handle_signals().map(|()| server)) {
         Ok(server) => server,
         Err(error) => {

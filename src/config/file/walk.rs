@@ -53,9 +53,12 @@ fn age(table: &Table) -> Option<&'static str> {
     }
 }
 
-/// Whether an entry at the top is a flat key.
+/// Whether an entry at the top says nothing about clients and channels: a flat key, or the switch of Socket.IO.
 fn is_flat(entry: &Entry) -> bool {
-    Key::named(&entry.name).is_some()
+    let is_switch = |table: &Table| table.0.iter().all(|inner| inner.name == "enabled");
+    let switches =
+        entry.name == "socketio" && matches!(&entry.value, Value::Table(table) if is_switch(table));
+    Key::named(&entry.name).is_some() || switches
 }
 
 struct Walk<'a> {

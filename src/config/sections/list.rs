@@ -295,11 +295,9 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         |s| Slot::Switch(&mut s.init.enabled),
     ),
     key("init.handler_prefix", "Path of that endpoint", |s| Slot::Text(&mut s.init.path, Form::Path)),
-    key(
-        "socketio.enabled",
-        "Serve Socket.IO clients, for an application written in Rust (throng only)",
-        |s| Slot::Switch(&mut s.socketio.enabled),
-    ),
+    key("socketio.enabled", "Serve Socket.IO clients; on in development mode (throng only)", |s| {
+        Slot::Switch(&mut s.socketio.enabled)
+    }),
     key("socketio.path", "Path of the Socket.IO endpoint, with or without a slash at the end", |s| {
         Slot::Text(&mut s.socketio.path, Form::Path)
     }),
@@ -337,6 +335,28 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("socketio.parser", "Form of Socket.IO packets, which clients must be set to as well", |s| {
         Slot::Either(&mut s.socketio.is_msgpack, ["json", "msgpack"])
     }),
+    key(
+        "socketio.insecure",
+        "Every Socket.IO namespace opens: join and leave with one text enter and leave a room, and every other event \
+        that no rule takes is relayed to the rooms of its sender, or to the whole namespace",
+        |s| Slot::Switch(&mut s.socketio.insecure),
+    ),
+    key(
+        "socketio.namespaces",
+        "Patterns of the Socket.IO namespaces that open, with * for any run of characters. Empty: those that rules \
+        name, and / if there is a rule",
+        |s| Slot::Texts(&mut s.socketio.namespaces),
+    ),
+    key(
+        "socketio.rules",
+        "What happens for events of Socket.IO clients; the first rule that matches applies",
+        |s| Slot::SocketRules(&mut s.socketio.rules),
+    ),
+    key(
+        "socketio.events_waiting_max",
+        "Events of one Socket.IO socket that wait for those before them; at this number nothing more is read from it",
+        |s| Slot::Count(&mut s.socketio.events_waiting_max, 1..=65_536),
+    ),
     key(
         "socketio.namespaces_max",
         "Namespaces of one Socket.IO connection at a time; beyond it, connect_error",

@@ -6,6 +6,7 @@ use super::{List, Sections, origin};
 use crate::hub::options::ChannelOptions;
 use crate::outside;
 use crate::outside::options::{HookOptions, Options};
+use crate::session::socketio::{Rule, RuleAction};
 use crate::session::{Serves, Transport};
 use std::collections::BTreeSet;
 
@@ -263,6 +264,15 @@ fn socketio(sections: &Sections, tell: Tell<'_>) {
     if transports.is_empty() || !transports.iter().all(is_known) {
         let complaint = "expected \"polling\", \"websocket\" or both";
         tell("socketio.transports".to_owned(), complaint.to_owned());
+    }
+    if let Some(wrong) = sections.socketio.namespaces.iter().find(|name| !name.starts_with(['/', '*'])) {
+        let complaint = format!("expected patterns that begin with /, not {wrong:?}");
+        tell("socketio.namespaces".to_owned(), complaint);
+    }
+    let hook = |rule: &Rule| rule.actions.contains(&RuleAction::Hook);
+    if let Some(at) = sections.socketio.rules.iter().position(hook) {
+        let complaint = format!("rule {}: expected socketio.proxy.event.endpoint with do = \"hook\"", at + 1);
+        tell("socketio.rules".to_owned(), complaint);
     }
 }
 

@@ -76,6 +76,7 @@ impl Sections {
             namespaces: vec![Named { name: TRIAL.to_owned(), options: trial() }],
             takes_unknown_namespaces: true,
             api: ApiOptions { insecure: is_control_local, ..ApiOptions::default() },
+            socketio: SocketIoOptions { enabled: true, insecure: true, ..SocketIoOptions::default() },
             ..Self::default()
         };
         sections.transports.iter_mut().for_each(|carrier| carrier.enabled = true);

@@ -178,7 +178,7 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     no("enable_unreleased_features", "there are none").warned(),
 ];
 
-const EVENTS_IN_RUST: &str = "hooks for events are not served yet: write the application in Rust";
+const EVENTS_IN_RUST: &str = "hooks for events are not served yet: write rules, or the application in Rust";
 
 /// Keys of throng's own sections that a later version serves.
 static NOT_YET: &[Unsupported] = &[
@@ -186,7 +186,6 @@ static NOT_YET: &[Unsupported] = &[
     no("socketio.homes", "every namespace has one home"),
     no("socketio.proxy.event", EVENTS_IN_RUST),
     no("socketio.proxy.disconnect", EVENTS_IN_RUST),
-    no("socketio.rules", "rules for Socket.IO are not served yet: write the application in Rust"),
 ];
 
 impl Unsupported {

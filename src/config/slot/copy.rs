@@ -27,6 +27,7 @@ impl Slot<'_> {
             | (Self::Filter(to), Self::Filter(from)) => to.clone_from(from),
             (Self::DataFormat(to), Self::DataFormat(from)) => *to = **from,
             (Self::Rules(to, _), Self::Rules(from, _)) => to.clone_from(from),
+            (Self::SocketRules(to), Self::SocketRules(from)) => to.clone_from(from),
             (Self::Files(to), Self::Files(from))
             | (Self::Texts(to), Self::Texts(from))
             | (Self::Secrets(to), Self::Secrets(from)) => to.clone_from(from),

@@ -10,6 +10,7 @@ mod form;
 mod placeholder;
 mod raw;
 mod size;
+mod socket_rules;
 
 use super::LogFormat;
 use super::error::shown_url;
@@ -17,6 +18,7 @@ use crate::base::networks::Networks;
 use crate::hub::codes::CodeRule;
 use crate::hub::options::{DataFormat, NamePattern};
 use crate::net::Listen;
+use crate::session::socketio::Rule;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use tracing_subscriber::EnvFilter;
@@ -80,6 +82,8 @@ pub enum Slot<'a> {
     DataFormat(&'a mut DataFormat),
     /// Rules for codes.
     Rules(&'a mut Vec<CodeRule>, RuleKind),
+    /// Rules for events of Socket.IO.
+    SocketRules(&'a mut Vec<Rule>),
     /// A log level or directives.
     Filter(&'a mut String),
     /// Text or JSON.
@@ -140,6 +144,7 @@ impl Slot<'_> {
             }),
             Self::DataFormat(slot) => raw.word().and_then(data_format).map(|v| *slot = v),
             Self::Rules(slot, kind) => codes::parse(raw, kind).map(|v| *slot = v),
+            Self::SocketRules(slot) => socket_rules::parse(raw).ok().map(|v| *slot = v),
             Self::Filter(slot) => raw.word().and_then(filter).map(|v| *slot = v),
             Self::Format(slot) => raw.word().and_then(format).map(|v| *slot = v),
         }
@@ -158,6 +163,9 @@ impl Slot<'_> {
 
     /// The reason why a value is refused, if it says more than the allowed values do.
     pub(super) fn reason(&self, raw: &Raw) -> Option<String> {
+        if let Self::SocketRules(_) = self {
+            return socket_rules::parse(raw).err();
+        }
         let word = raw.word().filter(|_| matches!(self, Self::Pattern(_)))?;
         NamePattern::new(word).err()
     }
@@ -186,6 +194,7 @@ impl Slot<'_> {
             Self::HookName(_) => "\"default\" or the name of one of proxies",
             Self::DataFormat(_) => "\"\", \"json\", \"json_object\" or \"binary\"",
             Self::Rules(_, kind) => kind.expected(),
+            Self::SocketRules(_) => socket_rules::EXPECTED,
             Self::Listens(_) => {
                 "IP addresses with their ports, such as 127.0.0.1:8000 or [::1]:8000, and paths, such as \
                  unix:/run/throng/throng.sock"
@@ -233,6 +242,7 @@ impl Slot<'_> {
             Self::HookName(v) => quote(hook_name(v)),
             Self::DataFormat(v) => quote(data_format_word(**v)),
             Self::Rules(v, kind) => codes::toml(v, *kind),
+            Self::SocketRules(v) => socket_rules::toml(v),
             Self::Text(v, form) if form.is_url() => quote(&shown_address(v, shows_secrets)),
             Self::Filter(v) | Self::Text(v, _) | Self::Cookie(v) => quote(v),
             Self::Texts(v) | Self::Files(v) => list(v.iter().cloned()),
@@ -272,6 +282,7 @@ impl Slot<'_> {
             Self::HookName(v) => hook_name(v).into(),
             Self::DataFormat(v) => data_format_word(**v).into(),
             Self::Rules(v, kind) => codes::json(v, *kind),
+            Self::SocketRules(v) => socket_rules::json(v),
             Self::Text(v, form) if form.is_url() => shown_address(v, shows_secrets).into(),
             Self::Filter(v) | Self::Text(v, _) | Self::Cookie(v) => v.as_str().into(),
             Self::Texts(v) | Self::Files(v) => v.as_slice().into(),
@@ -334,6 +345,7 @@ impl Slot<'_> {
             }
             Self::DataFormat(v) => std::ptr::from_mut(v).addr(),
             Self::Rules(v, _) => std::ptr::from_mut(v).addr(),
+            Self::SocketRules(v) => std::ptr::from_mut(v).addr(),
             Self::Pattern(v) => std::ptr::from_mut(v).addr(),
             Self::Texts(v) | Self::Files(v) | Self::Secrets(v) => std::ptr::from_mut(v).addr(),
             Self::Headers(v) => std::ptr::from_mut(v).addr(),

@@ -4,7 +4,7 @@ mod beside;
 
 use super::rows::{gauge, gauge_per_shard, merged, one, total, total_per_shard};
 use super::{Family, Kind, Source, Values};
-use crate::session::labels::{COMMANDS, DISCONNECTS, ERRORS, UNSUBSCRIBES};
+use crate::session::labels::{COMMANDS, DISCONNECTS, ERRORS, EventRefusal, UNSUBSCRIBES};
 use beside::BESIDE;
 
 /// All metrics, in the order of the scrape.
@@ -272,6 +272,12 @@ static FAMILIES: &[Family] = &[
         kind: Kind::Counter,
         help: "Subscriptions that the server ended, by code; other for codes of the application.",
         source: Source::ByPlace("code", |c| &c.told.unsubscribes, Values::Codes(UNSUBSCRIBES)),
+    },
+    Family {
+        name: "throng_socketio_events_refused_total",
+        kind: Kind::Counter,
+        help: "Events of Socket.IO clients that were not handled, or not as they should be, by reason.",
+        source: Source::ByPlace("reason", |c| &c.told.events_refused, Values::Names(&EventRefusal::NAMES)),
     },
     Family {
         name: "throng_rate_limited_total",

@@ -52,6 +52,17 @@ enum Left<'a> {
     Binary(&'a [u8]),
 }
 
+impl<'a> PacketsRead<'a> {
+    /// The packets that have not been read, as a body; `None` when there are none.
+    pub fn rest(&self) -> Option<&'a [u8]> {
+        match self.left {
+            Left::Separated(left) => left.map(str::as_bytes),
+            Left::Counted(left) => Some(left.as_bytes()).filter(|left| !left.is_empty()),
+            Left::Binary(left) => Some(left).filter(|left| !left.is_empty()),
+        }
+    }
+}
+
 impl<'a> Iterator for PacketsRead<'a> {
     type Item = Result<EnginePacket<'a>, EngineError>;
 

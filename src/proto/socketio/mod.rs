@@ -7,7 +7,7 @@
 //! * Text: `read`, `write`, `scan` (validation of JSON), `args`; errors are in `malformed`.
 //! * Attachments: `assembler` collects them, `attachments` keeps them, `placeholder` finds their places.
 //! * `msgpack`: the same packets in msgpack. `publication`: events as data of channels. `bundle`: a packet and its
-//!   attachments in one piece.
+//!   attachments in one piece. `effects`: what applications do.
 //!
 //! Invariant: JSON is validated in one pass, without a tree or an allocation, and arguments are passed on unchanged. Left out: the
 //! state of namespaces. [`publication`] maps events to publications of channels, which other protocols share.
@@ -16,6 +16,7 @@ mod args;
 mod assembler;
 mod attachments;
 mod bundle;
+pub mod effects;
 mod malformed;
 pub mod msgpack;
 mod placeholder;

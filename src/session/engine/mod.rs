@@ -102,18 +102,25 @@ impl Engine {
         }
     }
 
-    /// Sends a ping, or ends the session if the last one was not answered in time.
+    /// Sends a ping, or ends the session if the last one was not answered in time. `is_unread`: input of the client is not
+    /// read for now.
     ///
     /// # Errors
     /// The client did not answer.
-    pub(in crate::session) fn timer(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+    pub(in crate::session) fn timer(
+        &mut self,
+        is_unread: bool,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
         if cx.now_ms < self.due_ms {
             return Ok(());
         }
         let SocketIoOptions { ping_timeout_ms, .. } = cx.settings.socketio;
         if self.awaits_pong {
             // The client's input is not read while this much waits for it: its answer may be there.
-            if self.outlet.is_polled || cx.waiting_bytes <= cx.settings.outbox_bytes_max / 2 {
+            if is_unread {
+                // Nor while its earlier input waits.
+            } else if self.outlet.is_polled || cx.waiting_bytes <= cx.settings.outbox_bytes_max / 2 {
                 return Err(CloseReason::NoPong);
             }
         } else {

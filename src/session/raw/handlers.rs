@@ -37,18 +37,32 @@ impl Handler for NoHandler {
     fn serves_sockets(&self) -> bool {
         false
     }
+
+    fn socket_connect(&mut self, connecting: &Connecting<'_>) -> Admit<()> {
+        by_configuration(connecting)
+    }
 }
 
-/// Sends every message back to its sender, at one path.
+/// Admits a client of Socket.IO to the namespaces that the configuration opens.
+fn by_configuration(connecting: &Connecting<'_>) -> Admit<()> {
+    if connecting.is_open { Admit::In(()) } else { Admit::unknown_namespace() }
+}
+
+/// Sends every message back to its sender, at one path or none. Namespaces of Socket.IO are open as configured.
 #[derive(Clone, Debug)]
 pub struct Echo {
-    path: String,
+    path: Option<String>,
 }
 
 impl Echo {
     /// An echo endpoint at `path`.
     pub fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into() }
+        Self { path: Some(path.into()) }
+    }
+
+    /// An echo endpoint at `path`, if there is one.
+    pub fn at(path: Option<&str>) -> Self {
+        Self { path: path.map(str::to_owned) }
     }
 }
 
@@ -56,7 +70,7 @@ impl Handler for Echo {
     type State = ();
 
     fn serves(&self, path: &str) -> bool {
-        path == self.path
+        self.path.as_deref() == Some(path)
     }
 
     fn open(
@@ -85,7 +99,14 @@ impl Handler for Echo {
 
     /// The argument of any call is its result.
     fn call<'c>(&mut self, call: &Call<'c>) -> Outcome<'c> {
-        Outcome::Result(Cow::Borrowed(call.data))
+        match self.path {
+            Some(_) => Outcome::Result(Cow::Borrowed(call.data)),
+            None => Outcome::NotServed,
+        }
+    }
+
+    fn socket_connect(&mut self, connecting: &Connecting<'_>) -> Admit<()> {
+        by_configuration(connecting)
     }
 }
 

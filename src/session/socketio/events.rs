@@ -131,6 +131,8 @@ pub struct Connecting<'a> {
     pub info: &'a [u8],
     /// Identity of the client's certificate, where TLS requests one (`tls_client_ca`).
     pub certificate: Option<ClientCertificate<'a>>,
+    /// Whether the configuration opens the namespace, by its rules for example. It does not bind an application.
+    pub is_open: bool,
 }
 
 /// An event of a client.

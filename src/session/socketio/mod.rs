@@ -7,12 +7,14 @@
 //! * `orders`: orders to sockets, and questions to several.
 //! * Recovery: `pid` has the private ids of sockets, `track` the part of a socket that serves it.
 //! * `form`: events for several sockets, as each gets them.
-//! * `options`: the configuration of the endpoint.
+//! * `options`: the configuration of the endpoint; `rules` in it, with their texts in `template`. `effects`: what rules
+//!   do with a socket.
 //!
 //! Invariant: a packet that breaks a rule ends the connection, as at the reference, whose clients expect nothing else; and
 //! nothing is written that makes a client end it. Left out: how packets travel ([`super::engine`]).
 
 mod acks;
+mod effects;
 mod events;
 mod form;
 mod id;
@@ -22,8 +24,10 @@ mod orders;
 mod pid;
 mod rooms;
 mod routes;
+mod rules;
 mod socket;
 mod sockets;
+mod template;
 #[cfg(test)]
 mod tests;
 mod track;
@@ -38,7 +42,9 @@ pub use identity::{ClaimRules, PacketRates};
 pub use options::SocketIoOptions;
 pub use rooms::Emit;
 pub use routes::{Routes, Turn};
+pub use rules::{Require, Rule, RuleAction, UserRule};
 pub use socket::{EmitError, Socket};
+pub use template::{AckForm, AckValue, Path, Template};
 
 use super::engine::Handshake;
 use super::pongs::Pongs;
@@ -54,8 +60,8 @@ use crate::proto::engine::{
 };
 use crate::proto::socketio::{AttachmentLimits, Packet, SocketError, SocketProtocol, msgpack};
 use crate::proto::ws::{self, Decoder, Deflate, Kind};
-use sockets::Sockets;
 pub(crate) use sockets::end_away;
+use sockets::{Rest, Sockets};
 
 /// A connection with Socket.IO.
 #[derive(Debug)]
@@ -104,11 +110,48 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        for packet in read_payload(EngineProtocol::V4, is_binary, body).map_err(unreadable)? {
+        let mut packets = read_payload(EngineProtocol::V4, is_binary, body).map_err(unreadable)?;
+        while let Some(packet) = packets.next() {
             cx.counts.messages_in += 1;
             self.take(packet.map_err(unreadable)?, handler, cx)?;
+            if self.sockets.is_full(cx) {
+                let rest = self.sockets.rest.get_or_insert_default();
+                rest.body = packets.rest().map(|rest| (rest.to_vec(), is_binary));
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// Whether input waits until sockets can take more. Then nothing is to be read, and a post is not to be answered.
+    pub(super) fn is_full(&self) -> bool {
+        self.sockets.rest.is_some()
+    }
+
+    /// The number of events that wait for their turn, or for an answer about them.
+    pub(super) fn held_events(&self) -> usize {
+        self.sockets.held_events()
+    }
+
+    /// Continues with input that waited, if sockets can take more.
+    fn go_on<H: Handler<State = S>>(
+        &mut self,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        if self.sockets.is_full(cx) {
+            return Ok(());
+        }
+        let Some(rest) = self.sockets.rest.take() else { return Ok(()) };
+        let Rest { body, mut frames } = *rest;
+        if let Some((body, is_binary)) = body {
+            self.post(&body, is_binary, handler, cx)?;
+        }
+        let mut pongs = Pongs::default();
+        let outcome = self.receive(&mut frames, handler, &mut pongs, cx);
+        pongs.finish(cx);
+        self.decoder.note_time(cx.now_ms);
+        outcome
     }
 
     pub(super) fn deflate(&self) -> Deflate {
@@ -134,6 +177,10 @@ impl<S> Session<S> {
         let bytes_max = cx.settings.socketio.payload_bytes_max;
         let limits = ws::Limits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max };
         let is_packed = self.deflate().is_on();
+        if let Some(rest) = &mut self.sockets.rest {
+            rest.frames.extend_from_slice(input);
+            return Ok(());
+        }
         while let Some(event) = self
             .decoder
             .next(&mut input, &limits, is_packed.then_some(&mut *cx.press))
@@ -149,6 +196,10 @@ impl<S> Session<S> {
                 ws::Event::Ping(payload) => pongs.answer(&payload, cx),
                 ws::Event::Pong => {}
                 ws::Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
+            }
+            if self.sockets.is_full(cx) {
+                self.sockets.rest.get_or_insert_default().frames.extend_from_slice(input);
+                break;
             }
         }
         Ok(())
@@ -216,7 +267,8 @@ impl<S> Session<S> {
         self.sockets.timer(handler, cx)
     }
 
-    /// Takes the answer to a request to enter a channel, of a namespace or of a room; or to a question to several sockets.
+    /// Takes the answer to a request to enter a channel, of a namespace or of a room; to a question to several sockets; or to
+    /// one about an event.
     pub(super) fn reply<H: Handler<State = S>>(
         &mut self,
         id: u32,
@@ -231,6 +283,10 @@ impl<S> Session<S> {
             }
             Reply::NotEntered { channel, denied } => self.sockets.not_entered(channel, denied, handler, cx),
             Reply::Gathered(gathered) => self.sockets.gathered(id, gathered, handler, cx),
+            Reply::Rooms(channels) => {
+                self.sockets.rooms_told(id, channels, handler, cx)?;
+                self.go_on(handler, cx)
+            }
             Reply::Identified(_)
             | Reply::Left
             | Reply::Published

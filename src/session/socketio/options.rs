@@ -1,5 +1,8 @@
 //! Options of the Socket.IO endpoint.
 
+use super::rules::Rule;
+use crate::base::pattern;
+
 /// The section `socketio`. Names and defaults are those of the reference server where it has such an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketIoOptions {
@@ -39,6 +42,37 @@ pub struct SocketIoOptions {
     /// Maximum of sockets that one shard keeps; beyond it, the one that is away for the longest time ends. Default
     /// 100,000.
     pub recovery_sockets_max: usize,
+    /// Whether every namespace opens, and every event that no rule takes is relayed to the rooms of its sender, as in
+    /// development mode. Default false.
+    pub insecure: bool,
+    /// Patterns of the namespaces that open without an application, in which `*` matches any run of characters. Default
+    /// none: then those that rules name, and `/` if there is a rule.
+    pub namespaces: Vec<String>,
+    /// Rules for events, without an application; the first that matches an event applies. Default none.
+    pub rules: Vec<Rule>,
+    /// Events of one socket that wait for those before them; at this number nothing more is read from the connection.
+    /// Default 64.
+    pub events_waiting_max: usize,
+}
+
+impl SocketIoOptions {
+    /// Whether the configuration decides about events.
+    pub fn has_logic(&self) -> bool {
+        self.insecure || !self.rules.is_empty()
+    }
+
+    /// Whether a namespace opens without an application.
+    pub fn opens(&self, namespace: &str) -> bool {
+        let fits = |name: &String| pattern::matches(name, namespace);
+        match self.namespaces.as_slice() {
+            _ if self.insecure => true,
+            [] => {
+                let by_rule = self.rules.iter().filter_map(|rule| rule.namespace.as_ref()).any(fits);
+                by_rule || namespace == "/" && self.has_logic()
+            }
+            names => names.iter().any(fits),
+        }
+    }
 }
 
 impl Default for SocketIoOptions {
@@ -58,6 +92,10 @@ impl Default for SocketIoOptions {
             recovery_ttl_ms: 0,
             recovery_bytes_max: 16 << 20,
             recovery_sockets_max: 100_000,
+            insecure: false,
+            namespaces: Vec::new(),
+            rules: Vec::new(),
+            events_waiting_max: 64,
         }
     }
 }

@@ -1,16 +1,21 @@
 //! The sockets of one connection, by namespace, and the packets for each.
 //!
+//! * `access`: their parts, for others.
 //! * `pending`: from CONNECT until it is known who the client is; `connecting`: until the application knows of the socket.
 //! * `members`: users of the connection, and their expiry.
 //! * `returning`: sockets that outlive their connection.
 //! * `rates`: the rates of its packets. `plain`: arguments of either parser, as the application reads them.
+//! * `logic`: events by the configuration; `waiting`: events that wait for those before them.
 
+mod access;
 mod connecting;
+mod logic;
 mod members;
 mod pending;
 mod plain;
 mod rates;
 mod returning;
+mod waiting;
 
 use smallvec::SmallVec;
 
@@ -31,6 +36,8 @@ use connecting::Newcomer;
 use pending::{Pending, Waiting};
 use plain::Plain;
 pub(crate) use returning::end_away;
+pub(super) use waiting::Rest;
+use waiting::{Held, Logic};
 
 /// The root namespace.
 const ROOT: &str = "/";
@@ -58,6 +65,12 @@ pub(in crate::session) struct Sockets<S> {
     pings_unanswered: u8,
     /// Whether the next answer proves what was sent before its ping.
     has_mark: bool,
+    /// The number of the last question about an event.
+    last_question: u32,
+    /// A CONNECT for a namespace that the client is leaving: its name, and the `auth` in JSON. Nothing behind it is read.
+    held_connect: Option<Box<(String, Option<String>)>>,
+    /// Input that was read while sockets could take no more.
+    pub(super) rest: Option<Box<Rest>>,
 }
 
 /// A socket in a namespace.
@@ -67,6 +80,7 @@ struct Entry<S> {
     /// `None` for an anonymous client in the root: most sockets.
     about: Option<Box<About>>,
     acks: Acks,
+    logic: Option<Box<Logic>>,
     number: u8,
     stage: Stage,
     track: Track,
@@ -170,15 +184,10 @@ impl<S> Sockets<S> {
             next_number: 0,
             pings_unanswered: 0,
             has_mark: false,
+            last_question: 0,
+            held_connect: None,
+            rest: None,
         }
-    }
-
-    /// Bytes of a packet that is not complete, of events that wait for answers or are kept for recovery, and of CONNECT
-    /// packets that wait.
-    pub(super) fn held_bytes(&self) -> usize {
-        let of = |entry: &Entry<S>| entry.acks.held_bytes() + entry.track.held_bytes();
-        let pending: usize = self.pending().iter().map(Pending::held_bytes).sum();
-        self.assembler.held_bytes() + self.list.iter().map(of).sum::<usize>() + pending
     }
 
     pub(super) fn deadline_ms(&self) -> u64 {
@@ -208,7 +217,7 @@ impl<S> Sockets<S> {
                 Ok(())
             }
             (PacketBody::Connect { auth, .. }, None) => self.connect(namespace, auth, handler, cx),
-            (PacketBody::Connect { .. }, Some(_)) => Err(SECOND_CONNECT),
+            (PacketBody::Connect { auth, .. }, Some(_)) => self.connect_again(namespace, auth),
             (PacketBody::ConnectError(_), _) => {
                 Err(CloseReason::Malformed("CONNECT_ERROR, which only servers send"))
             }
@@ -220,7 +229,10 @@ impl<S> Sockets<S> {
                 }
             }
             (PacketBody::Disconnect, Some(at)) => {
-                self.remove(at, Why::ClientLeft, handler, cx);
+                match self.list[at].is_busy() {
+                    true => self.list[at].logic_mut().hold(Held::Leave),
+                    false => self.remove(at, Why::ClientLeft, handler, cx),
+                }
                 Ok(())
             }
             // Clients wait for the answer to CONNECT.
@@ -235,42 +247,6 @@ impl<S> Sockets<S> {
             }
             (PacketBody::Ack { id, args }, Some(at)) => self.ack(at, id, args, attachments, handler, cx),
         }
-    }
-
-    /// The place of the socket with this number.
-    pub(super) fn place_of_number(&self, number: u32) -> Option<usize> {
-        self.list.iter().position(|entry| u32::from(entry.number) == number)
-    }
-
-    /// The events of a socket that wait for answers.
-    pub(super) fn acks_of(&mut self, at: usize) -> &mut Acks {
-        &mut self.list[at].acks
-    }
-
-    /// The parts of the socket at a place that one method of the application gets.
-    pub(super) fn parts_of<'e, 'b>(
-        &'e mut self,
-        at: usize,
-        bound: Bound,
-        cx: &'e mut Context<'b>,
-    ) -> (&'e mut S, Socket<'e, 'b>) {
-        let outlet = self.engine.outlet();
-        self.list[at].parts(outlet, bound, cx)
-    }
-
-    /// The application's part of the query of the request.
-    pub(super) fn query(&self) -> &str {
-        self.opening.as_deref().map_or("", |opening| &opening.query)
-    }
-
-    /// The identity of a socket's client, if it has one.
-    pub(super) fn identity_of(&self, at: usize) -> Option<&Identity> {
-        self.list[at].about.as_deref()?.identity.as_deref()
-    }
-
-    /// The time at which the connection was opened, in milliseconds of the shard's clock, exact to a second.
-    pub(super) fn opened_ms(&self) -> u64 {
-        u64::from(self.opened_s) * 1000
     }
 
     /// The place of the socket in a namespace.
@@ -307,6 +283,9 @@ impl<S> Sockets<S> {
         let plain = Plain::of(args)?;
         let (args, attachments) = plain.read(args, attachments)?;
         let event = Event { name: &name, args, attachments, ack: id.map(AckId) };
+        if cx.settings.socketio.has_logic() || self.list[at].logic.is_some() {
+            return self.take_event(at, event, handler, cx);
+        }
         self.call(at, Bound::answer(), handler, cx, |handler, state, socket| {
             handler.socket_event(state, event, socket)
         })
@@ -413,7 +392,7 @@ impl<S> Sockets<S> {
             return Err(CloseReason::Dismissed(Dismissed::Internal));
         }
         let pings = cx.counts.pings;
-        self.engine.timer(cx)?;
+        self.engine.timer(self.rest.is_some(), cx)?;
         if cx.counts.pings > pings {
             self.mark(cx);
         }

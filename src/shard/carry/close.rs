@@ -12,6 +12,7 @@ use crate::base::seed::Purpose;
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
+use crate::session::labels::EventRefusal;
 use crate::session::{Action, CloseReason, Session, SessionKind, TOO_MANY_CLIENTS, labels};
 use crate::shard::World;
 use crate::shard::counters::Counters;
@@ -66,6 +67,7 @@ impl<W: World> Carry<W> {
         let peer_said_goodbye = matches!(said, CloseReason::Peer(_) | CloseReason::Hangup);
         conn.stage = if peer_said_goodbye { Stage::LastWords } else { Stage::Linger };
         let session = std::mem::replace(&mut conn.session, Session::over());
+        self.counters.told.events_refused[EventRefusal::Gone.place()].add(session.held_events() as u64);
         let kept_count = conn.client.as_ref().and_then(|client| client.connecting.as_ref());
         let kept_count = kept_count.map(|connecting| connecting.queued_before);
         conn.is_corked = false;

@@ -44,6 +44,7 @@ use crate::net::Net;
 use crate::proto::ws::press::Press;
 use crate::session::{Action, Settings, Splice};
 use crate::shard::counters::Counters;
+use crate::shard::desk::Receipt;
 use crate::shard::mailbox::Post;
 use crate::shard::options::{EndDelays, Limits, Options, ProcessRates, Timeouts};
 use crate::shard::{INPUT_BYTES, Parts, World};
@@ -113,6 +114,8 @@ pub(in crate::shard) struct Carry<W: World> {
     pub(in crate::shard) probes: HashMap<Key, Probing>,
     /// Number of tickets given to sockets on their way to other shards.
     tickets_given: u64,
+    /// Posts that are not answered yet, by their sessions, which can take no more for now.
+    pub(in crate::shard) posts: HashMap<Key, Receipt>,
     /// Connections with a new outbox, to be flushed.
     pub(in crate::shard) dirty: Vec<Key>,
     /// Connections with unread input: there will be no other readable event.
@@ -175,6 +178,7 @@ impl<W: World> Carry<W> {
             parked: HashMap::new(),
             probes: HashMap::new(),
             tickets_given: 0,
+            posts: HashMap::new(),
             dirty: Vec::new(),
             unread: Vec::new(),
             newcomers: Newcomers::default(),

@@ -1,5 +1,5 @@
-//! The log of sessions: commands that fail, and requests that are refused because of the origin of their page, which is
-//! the usual first mistake of a configuration.
+//! The log of sessions: commands that fail, events of Socket.IO clients that nothing handles, and requests that are
+//! refused because of the origin of their page, which is the usual first mistake of a configuration.
 //!
 //! Clients cause these events, so each kind has a rate at level info; beyond it, level debug has them. Texts of clients
 //! are quoted, and cut.
@@ -23,6 +23,7 @@ pub(in crate::shard) struct Notes {
     pending: Vec<Note>,
     failures: Bucket,
     origins: Bucket,
+    events: Bucket,
 }
 
 impl Notes {
@@ -45,11 +46,13 @@ impl<W: World> Carry<W> {
             let bucket = match note {
                 Note::Failed { .. } => &mut self.notes.failures,
                 Note::ForeignOrigin(_) => &mut self.notes.origins,
+                Note::EventRefused { .. } => &mut self.notes.events,
             };
             let is_info = bucket.take(now_ms, LINES_PER_SECOND_MAX, LINES_MAX);
             match note {
                 Note::Failed { id, code, message } => self.tell_failure(key, (id, code, &message), is_info),
                 Note::ForeignOrigin(origin) => tell_origin(cut(&origin), is_info),
+                Note::EventRefused { event, why } => self.tell_event(key, (cut(&event), cut(&why)), is_info),
             }
         }
     }
@@ -63,6 +66,18 @@ impl<W: World> Carry<W> {
             tracing::info!(%client, ?user, command, code, ?error, "a client's command failed");
         } else {
             tracing::debug!(%client, ?user, command, code, ?error, "a client's command failed");
+        }
+    }
+}
+
+impl<W: World> Carry<W> {
+    fn tell_event(&self, key: Key, (event, why): (&str, &str), is_info: bool) {
+        let (client, text) =
+            (self.client_id(key), "an event of a Socket.IO client is not handled as it should be");
+        if is_info {
+            tracing::info!(%client, ?event, why, "{text}");
+        } else {
+            tracing::debug!(%client, ?event, why, "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::Carry;
 use super::conn::Stage;
 use crate::base::outbox::Outbox;
 use crate::base::slots::Key;
-use crate::session::{PlainResponse, Poll, PollAsk, PollRefusal, ended, fetched};
+use crate::session::{PlainResponse, Poll, PollAsk, PollRefusal, ended, fetched, posted};
 use crate::shard::World;
 use crate::shard::desk::{Receipt, Window};
 use crate::shard::mailbox::Letter;
@@ -77,8 +77,18 @@ impl<W: World> Carry<W> {
         self.on_flushed(key);
     }
 
-    /// Answers the parked poll of a session that is freed.
+    /// Answers a post that waited until its session could take all of it.
+    pub(in crate::shard) fn answer_post(&mut self, session: Key) {
+        if let Some(receipt) = self.posts.remove(&session) {
+            self.answer_request(receipt, posted());
+        }
+    }
+
+    /// Answers the parked poll of a session that is freed, and a post that waits.
     pub(in crate::shard) fn refuse_parked(&mut self, key: Key) {
+        if let Some(receipt) = self.posts.remove(&key) {
+            self.answer_request(receipt, PollRefusal::UnknownSession.response());
+        }
         if let Some(Parked { receipt, .. }) = self.parked.remove(&key) {
             self.answer_request(receipt, PollRefusal::UnknownSession.response());
         }

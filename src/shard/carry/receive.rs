@@ -98,11 +98,12 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Updates the budget for incomplete messages. An ended connection has released its part; a stored part of a
+    /// Updates the budget for incomplete messages, and pauses reading for a session that can take no more. An ended connection has released its part; a stored part of a
     /// record stays until the connection is freed.
     #[inline]
     pub(in crate::shard) fn count_held(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
+        conn.is_read_paused |= conn.socket.is_some() && conn.session.is_full();
         let below = conn.layers.as_ref().map_or(0, |layers| layers.held_bytes());
         let waiting = conn.client.as_ref().map_or(0, |client| client.waiting_bytes);
         let held = u32::try_from(conn.session.held_bytes() + below + waiting).unwrap_or(u32::MAX);

@@ -38,6 +38,9 @@ pub(in crate::shard) struct Spoken {
 impl<W: World> Clients<W> {
     /// Carries out a command. `home` is that of its channel, if it is known.
     pub(in crate::shard) fn command(&mut self, key: Key, id: u32, ask: Ask, home: Option<u16>) {
+        if let Ask::Rooms { group } = &ask {
+            return self.tell_rooms(key, id, group);
+        }
         self.channels.carry.counters.commands[labels::command_place(&ask)].add(1);
         if let Ask::Identify(ask) = ask {
             return self.connect(key, id, *ask);
@@ -85,7 +88,7 @@ impl<W: World> Clients<W> {
             Ask::OrderSockets(order) => self.channels.order_sockets(key, id, *order),
             Ask::LeaveGroup { group } => self.leave_group(key, &group),
             Ask::Return(asked) => self.channels.ask_back(asked),
-            Ask::Identify(_) | Ask::Claim(_) => {}
+            Ask::Identify(_) | Ask::Claim(_) | Ask::Rooms { .. } => {}
         }
     }
 
@@ -119,7 +122,8 @@ impl<W: World> Clients<W> {
             | Ask::RenewIn { .. }
             | Ask::Emit(_)
             | Ask::OrderSockets(_)
-            | Ask::LeaveGroup { .. } => (&mut buckets.others, rates.others_max, &c.rate_limited_others),
+            | Ask::LeaveGroup { .. }
+            | Ask::Rooms { .. } => (&mut buckets.others, rates.others_max, &c.rate_limited_others),
         };
         let is_within = takes(bucket, rate);
         counter.add(u64::from(!is_within));

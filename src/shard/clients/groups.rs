@@ -11,6 +11,7 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Denied, Reply};
 use crate::shard::World;
 use crate::shard::carry::conn::{Conn, Stage};
+use crate::shard::mailbox::{Letter, ReplyTo};
 
 impl<W: World> Clients<W> {
     /// Subscribes a connection to a channel for its handler, without permissions or notifications.
@@ -59,14 +60,51 @@ impl<W: World> Clients<W> {
 
     /// Ends a connection's subscriptions of all private channels of a group.
     pub(in crate::shard) fn leave_group(&mut self, key: Key, group: &str) {
-        let Some(conn) = self.channels.carry.conns.entry(key) else { return };
-        let local = &self.channels.local;
-        let names = conn.subs.iter().map(|sub| Arc::clone(local.name(sub.channel())));
-        let names: Vec<_> = names.filter(|name| is_within(name, group)).collect();
-        for name in names {
+        for name in self.names_within(key, group) {
             self.unsubscribe(key, &name);
         }
         self.hold_back(key);
+    }
+
+    /// The private channels of a group that a connection has entered, the group's own among them.
+    fn names_within(&self, key: Key, group: &str) -> Vec<Arc<str>> {
+        let local = &self.channels.local;
+        let subs = self.channels.carry.conns.entry(key).into_iter().flat_map(|conn| conn.subs.iter());
+        let names = subs.map(|sub| local.name(sub.channel())).filter(|name| is_within(name, group));
+        names.map(Arc::clone).collect()
+    }
+
+    /// Tells a session which private channels of a group it has entered: by a letter, so that questions that follow from
+    /// answers do not nest.
+    pub(in crate::shard) fn tell_rooms(&mut self, key: Key, id: u32, group: &str) {
+        let channels = self.names_within(key, group);
+        let carry = &mut self.channels.carry;
+        let (shard, reply_to) = (carry.post.shard(), carry.reply_to(key, id));
+        carry.post.send(shard, Letter::Rooms { reply_to, channels });
+    }
+
+    /// Passes the private channels of a group to the session that has asked for them.
+    pub(in crate::shard) fn rooms_told(&mut self, reply_to: ReplyTo, channels: &[Arc<str>]) {
+        self.event_answered(reply_to, &Reply::Rooms(channels));
+    }
+
+    /// Passes the answer to a question about an event to its session, and continues with input that waited for it.
+    pub(in crate::shard) fn event_answered(&mut self, reply_to: ReplyTo, reply: &Reply<'_>) {
+        let ReplyTo { conn: key, request, .. } = reply_to;
+        if !self.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
+            return;
+        }
+        self.answer(key, request, reply);
+        self.channels.carry.count_held(key);
+        self.channels.finish_endings();
+        let carry = &mut self.channels.carry;
+        let goes_on = |conn: &Conn<_, _>| conn.stage == Stage::Open && !conn.session.is_full();
+        if !carry.conns.entry(key).is_some_and(goes_on) {
+            return;
+        }
+        carry.arm(key);
+        carry.answer_post(key);
+        self.resume_reading(key);
     }
 
     /// Tells handlers which channels their connections could not enter: in the next turn, since a handler may try

@@ -312,7 +312,7 @@ impl<W: World> Clients<W> {
     }
 
     /// Resumes reading after no command waits any more, unless the outbox is too full.
-    fn resume_reading(&mut self, key: Key) {
+    pub(in crate::shard) fn resume_reading(&mut self, key: Key) {
         let carry = &mut self.channels.carry;
         let bytes_max = carry.limits.outbox_bytes_max;
         let Some(conn) = carry.conns.entry_mut(key) else { return };

@@ -281,6 +281,13 @@ pub enum Letter {
         /// The answer.
         response: Option<Box<PlainResponse>>,
     },
+    /// To the shard itself: the private channels of one of its connections, which has asked.
+    Rooms {
+        /// The connection, and its question.
+        reply_to: ReplyTo,
+        /// The channels.
+        channels: Vec<Arc<str>>,
+    },
     /// From the connection of a poll: a request for a session without a socket, answered by [`Letter::Served`].
     Poll {
         /// The connection of the request.
@@ -365,6 +372,7 @@ impl fmt::Debug for Letter {
             Self::Verdict { .. } => "Verdict",
             Self::Emulated { .. } => "Emulated",
             Self::Served { .. } => "Served",
+            Self::Rooms { .. } => "Rooms",
             Self::Poll { .. } => "Poll",
             Self::Upgrade { .. } => "Upgrade",
             Self::Moved(_) => "Moved",

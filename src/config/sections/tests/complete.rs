@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::hub::codes::{CodeOutcome, CodeRule};
 use crate::hub::options::{DataFormat, NamePattern};
 use crate::session::Endpoint;
+use crate::session::socketio::RuleAction;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sets an allowed value that differs from the current one.
@@ -21,6 +22,7 @@ fn alter(slot: Slot<'_>) {
         Slot::Rules(v, _) => {
             v.push(CodeRule { from: 1, to: CodeOutcome::Disconnect { code: 4000, reason: String::new() } });
         }
+        Slot::SocketRules(v) => v.push(crate::session::socketio::Rule::new("x", RuleAction::Drop)),
         Slot::Texts(v) | Slot::Secrets(v) | Slot::Files(v) => v.push("x".into()),
         Slot::Pattern(v) => *v = NamePattern::new("x").unwrap(),
         Slot::Headers(v) => v.push(("x".into(), "y".into())),

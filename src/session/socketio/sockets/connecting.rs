@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::returning::is_on;
-use super::{About, Entry, Sockets, Stage};
+use super::{About, Entry, SECOND_CONNECT, Sockets, Stage};
 use crate::hub::selector::{namespace_channel, namespace_of, room_channel};
 use crate::hub::words::{Ask, Denied, Dismissed, Enter};
 use crate::proto::socketio::{AttachmentStore, Raw, SocketError, SocketProtocol, msgpack, write};
@@ -94,6 +94,7 @@ impl<S> Sockets<S> {
             user: &identity.user,
             info: &identity.info,
             certificate: cx.certificate,
+            is_open: cx.settings.socketio.opens(namespace),
         };
         let state = match handler.socket_connect(&connecting) {
             Admit::In(state) => state,
@@ -108,7 +109,7 @@ impl<S> Sockets<S> {
         self.connect_by_ms = u64::MAX;
         self.next_number = number.wrapping_add(1).max(1);
         let (about, acks, track) = (About::new(namespace, identity), Acks::default(), Track::default());
-        self.list.push(Entry { state, about, acks, number, stage: Stage::Entering, track });
+        self.list.push(Entry { state, about, acks, logic: None, number, stage: Stage::Entering, track });
         let enter = |channel| Action::Ask { id: 0, ask: Ask::Enter(Box::new(Enter::new(channel))) };
         cx.actions.push(enter(namespace_channel(namespace)));
         let name_bytes_max = cx.settings.channel_name_bytes_max;
@@ -117,6 +118,41 @@ impl<S> Sockets<S> {
             cx.actions.push(enter(channel.map_err(|_| CloseReason::Dismissed(Dismissed::Internal))?));
         }
         Ok(())
+    }
+
+    /// Takes a CONNECT for a namespace in which the client has a socket. It waits for the end of one that the client has
+    /// left, while events before that wait.
+    pub(super) fn connect_again(
+        &mut self,
+        namespace: &str,
+        auth: Option<Raw<'_>>,
+    ) -> Result<(), CloseReason> {
+        let is_left = self.place_of(namespace).is_some_and(|at| self.list[at].is_left());
+        if !is_left || self.held_connect.is_some() {
+            return Err(SECOND_CONNECT);
+        }
+        let auth = match auth {
+            None => None,
+            Some(Raw::Json(json)) => Some(json.to_owned()),
+            Some(Raw::MsgPack(value)) => Some(auth_of(value).map_err(malformed)?),
+        };
+        self.held_connect = Some(Box::new((namespace.to_owned(), auth)));
+        Ok(())
+    }
+
+    /// Carries out a CONNECT that has waited, if the socket that was left has ended.
+    pub(super) fn connect_held<H: Handler<State = S>>(
+        &mut self,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        let place = |(namespace, _): &(String, Option<String>)| self.place_of(namespace);
+        if self.held_connect.as_deref().is_none_or(|held| place(held).is_some()) {
+            return Ok(());
+        }
+        let Some(held) = self.held_connect.take() else { return Ok(()) };
+        let (namespace, auth) = *held;
+        self.connect(&namespace, auth.as_deref().map(Raw::Json), handler, cx)
     }
 
     /// The socket that waits to enter this channel, if that is a namespace's.

@@ -119,7 +119,7 @@ impl<S> Sockets<S> {
         let about = About::new(&namespace, admission.identity);
         let track = Track::of(place, proved, directs);
         let stage = if is_greeted { Stage::Returned } else { Stage::Connected };
-        self.list.push(Entry { state, about, acks, number, stage, track });
+        self.list.push(Entry { state, about, acks, logic: None, number, stage, track });
         self.connect_by_ms = u64::MAX;
         self.put_connected(&namespace, SocketId::of(place, cx.client.seed), Some(pid), cx);
         let events = Form(self.engine.outlet()).encode(&missed, &Choice::All, cx.press);

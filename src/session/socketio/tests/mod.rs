@@ -2,6 +2,7 @@
 
 mod claims;
 mod lives;
+mod logic;
 mod packets;
 mod returning;
 mod rooms;

@@ -1,0 +1,102 @@
+// The official Socket.IO client against the built server without an application: development mode and rules.
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+import { io } from "socket.io-client";
+import { LIMIT, event, until } from "./harness.mjs";
+import { Server } from "./server.mjs";
+
+const sockets = [];
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.disconnect();
+});
+
+/** A connected socket, with the events that it got. */
+async function connect(server, namespace = "/", options = {}) {
+  const socket = io(`${server.http}${namespace}`, { forceNew: true, reconnectionDelay: 20, ...options });
+  sockets.push(socket);
+  socket.told = [];
+  socket.onAny((...event) => socket.told.push(event));
+  await event(socket, "connect");
+  return socket;
+}
+
+describe("development mode", () => {
+  let server;
+  before(async () => (server = await Server.start()));
+  after(() => server.kill());
+
+  // A page with a form and a list, as the chat of the official tutorial has it; the page is played by plain objects.
+  async function page(options) {
+    const items = [];
+    const socket = await connect(server, "/", options);
+    let sent = 0;
+    const submit = (text) => {
+      if (!text) return;
+      sent += 1;
+      socket.emit("chat message", text, `${socket.id}-${sent}`, () => items.push(`sent ${text}`));
+    };
+    socket.on("chat message", (text) => items.push(text));
+    return { items, submit, socket };
+  }
+
+  for (const transports of [["websocket"], ["polling"]])
+    test(`the chat of the tutorial works over ${transports}`, LIMIT, async () => {
+      // The last step of the tutorial sends again until an answer comes.
+      const options = { transports, ackTimeout: 10_000, retries: 3, auth: { serverOffset: 0 } };
+      const ann = await page(options);
+      const bob = await page(options);
+      for (const text of ["hello", "how are you", ""]) ann.submit(text);
+      bob.submit("fine");
+      await until(() => bob.items.length >= 4 && ann.items.length >= 5, () => JSON.stringify([ann.items, bob.items]));
+      const said = (page) => page.items.filter((item) => !item.startsWith("sent "));
+      assert.deepEqual(said(ann).sort(), ["fine", "hello", "how are you"]);
+      assert.deepEqual(said(ann).sort(), said(bob).sort());
+      assert.equal(bob.items.filter((item) => item === "hello").length, 1, "nothing comes twice");
+    });
+
+  test("rooms by join and leave, binary data in them", LIMIT, async () => {
+    const [ann, bob, eve] = await Promise.all(["/a", "/a", "/a"].map((name) => connect(server, name)));
+    for (const socket of [ann, bob]) await socket.emitWithAck("join", "den");
+    await ann.emitWithAck("file", "x", Buffer.from([1, 2, 3]));
+    await until(() => bob.told.length === 1 && ann.told.length === 1);
+    assert.deepEqual(bob.told[0], ["file", "x", Buffer.from([1, 2, 3])]);
+    await ann.emitWithAck("leave", "den");
+    await bob.emitWithAck("only bob");
+    await ann.emitWithAck("all");
+    await until(() => bob.told.length === 3);
+    assert.deepEqual([eve.told, ann.told.slice(1)], [[["all"]], [["all"]]]);
+  });
+});
+
+describe("rules", () => {
+  let server;
+  const rules = [
+    { event: "join", do: ["join", "emit"], room: "$0", to: "$0", as: "joined", except_sender: true, ack: ["ok", "$0"] },
+    { event: "say", require: { room: "$0.room", "$0.text": "^.{1,20}$" }, do: "emit", to: "$0.room", ack: true },
+    { event: "kick me", do: "disconnect" },
+    { event: "noisy", do: "ack", rate: 2 },
+  ];
+  before(async () => (server = await Server.start([], undefined, { client: { insecure: true }, socketio: { enabled: true, rules } })));
+  after(() => server.kill());
+
+  test("are a chat without a backend", LIMIT, async () => {
+    const [ann, bob] = await Promise.all([connect(server), connect(server)]);
+    assert.deepEqual(await ann.emitWithAck("join", "den"), "ok");
+    await bob.emitWithAck("join", "den");
+    await bob.emitWithAck("say", { room: "den", text: "hi" });
+    await assert.rejects(bob.timeout(200).emitWithAck("say", { room: "den", text: "x".repeat(21) }));
+    await assert.rejects(bob.timeout(200).emitWithAck("say", { room: "attic", text: "hi" }));
+    await until(() => ann.told.length === 2);
+    assert.deepEqual(ann.told, [["joined", "den"], ["say", { room: "den", text: "hi" }]]);
+    const gone = event(bob, "disconnect");
+    bob.emit("kick me");
+    assert.equal(await gone, "io server disconnect");
+  });
+
+  test("have rates", LIMIT, async () => {
+    const ann = await connect(server);
+    const answers = await Promise.allSettled(Array.from({ length: 5 }, () => ann.timeout(300).emitWithAck("noisy")));
+    const count = answers.filter(({ status }) => status === "fulfilled").length;
+    assert.ok(count >= 2 && count < 5, count);
+  });
+});
