@@ -15,10 +15,10 @@ use throng::socketio::{Ending, Event, Socket};
 use crate::rng::Rng;
 use crate::small::Small;
 use crate::wire::{self, CLOSE, TEXT};
-use crate::world::LinkId;
+use crate::world::{LinkId, Received};
 
 const SHARDS: u16 = 3;
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 100;
 const CLIENTS: usize = 6;
 const ROOMS: [&str; 3] = ["a", "b", "c"];
 /// Most bytes on the way to a client: some wait in its outbox.
@@ -150,7 +150,7 @@ impl Journey {
     /// A client reads what has come, up to so many bytes.
     fn read(&mut self, at: usize, bytes_max: usize) {
         let Some(link) = self.clients[at].link else { return };
-        self.small.receive(link, bytes_max, &mut self.clients[at].arrived);
+        let received = self.small.world.borrow_mut().receive(link, bytes_max, &mut self.clients[at].arrived);
         if !self.clients[at].has_head {
             let Some(status) = wire::take_response(&mut self.clients[at].arrived) else { return };
             assert_eq!(status, 101);
@@ -166,6 +166,11 @@ impl Journey {
             }
             let text = String::from_utf8(frame.payload).unwrap();
             self.hear(at, &text);
+        }
+        if matches!(received, Received::End | Received::Reset) {
+            // It has asked at an older connection, too, which a slower shard read later.
+            assert_ne!(at, 0, "the witness is never cut");
+            self.clients[at].link = None;
         }
     }
 
@@ -286,12 +291,14 @@ impl Journey {
 
     /// Everyone is there, and has everything.
     fn check(&mut self) {
-        for at in 0..CLIENTS {
-            if self.clients[at].link.is_none() {
-                self.open(at);
+        for _ in 0..3 {
+            for at in 0..CLIENTS {
+                if self.clients[at].link.is_none() {
+                    self.open(at);
+                }
             }
+            self.settle();
         }
-        self.settle();
         let handled = self.small.told.lock().unwrap().clone();
         // The witness is in all rooms: what leaves out one of them is not for it.
         let order = &self.clients[0].said;
@@ -354,5 +361,5 @@ fn who_returns_gets_everything_once_in_order() {
         assert!(count(&scene.small, |c| &c.history_bytes) < 300 * u64::from(SHARDS));
     }
     println!("{returns} returns, {told} events for one socket");
-    assert!(only.is_some() || (returns > 1000 && told > 1000));
+    assert!(only.is_some() || (returns > 500 && told > 500));
 }
