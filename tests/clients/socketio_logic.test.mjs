@@ -58,12 +58,12 @@ describe("development mode", () => {
     const [ann, bob, eve] = await Promise.all(["/a", "/a", "/a"].map((name) => connect(server, name)));
     for (const socket of [ann, bob]) await socket.emitWithAck("join", "den");
     await ann.emitWithAck("file", "x", Buffer.from([1, 2, 3]));
-    await until(() => bob.told.length === 1 && ann.told.length === 1);
+    await until(() => bob.told.length === 1 && ann.told.length === 1, () => JSON.stringify([ann.told, bob.told]));
     assert.deepEqual(bob.told[0], ["file", "x", Buffer.from([1, 2, 3])]);
     await ann.emitWithAck("leave", "den");
     await bob.emitWithAck("only bob");
     await ann.emitWithAck("all");
-    await until(() => bob.told.length === 3);
+    await until(() => bob.told.length === 3 && eve.told.length === 1, () => JSON.stringify([bob.told, eve.told]));
     assert.deepEqual([eve.told, ann.told.slice(1)], [[["all"]], [["all"]]]);
   });
 });
@@ -86,7 +86,7 @@ describe("rules", () => {
     await bob.emitWithAck("say", { room: "den", text: "hi" });
     await assert.rejects(bob.timeout(200).emitWithAck("say", { room: "den", text: "x".repeat(21) }));
     await assert.rejects(bob.timeout(200).emitWithAck("say", { room: "attic", text: "hi" }));
-    await until(() => ann.told.length === 2);
+    await until(() => ann.told.length === 2, () => JSON.stringify(ann.told));
     assert.deepEqual(ann.told, [["joined", "den"], ["say", { room: "den", text: "hi" }]]);
     const gone = event(bob, "disconnect");
     bob.emit("kick me");
