@@ -242,6 +242,7 @@
 //!         history_meta_ttl_ms: 3_600_000,
 //!         recovery_max: 300,
 //!         waiting_max: 1000,
+//!         recovery: None,
 //!     },
 //!     (seed, 0),
 //! );
