@@ -150,7 +150,7 @@ pub struct Told {
     pub errors: ByPlace,
     /// Unsubscribe pushes, by their code.
     pub unsubscribes: ByPlace,
-    /// Events of Socket.IO clients that were not handled, or not as they should be, by [`labels::EventRefusal`].
+    /// Events of Socket.IO clients that were not handled, or not as they should be, by reason.
     pub events_refused: ByPlace,
 }
 
