@@ -1,40 +1,80 @@
-//! A server for test suites of Socket.IO: it sends back what it gets, as those suites demand.
+//! A server for test suites of Socket.IO and Engine.IO: it sends back what it gets, as those suites demand.
 //!
-//! `cargo run --release --example socketio_conformance -- 127.0.0.1:3000`, then run the suite of the protocol's text. The
-//! namespaces `/` and `/custom` are open. A new socket gets the event `auth` with what it gave for authentication;
-//! `message` is answered by the event `message-back`, `message-with-ack` by its acknowledgement; `broadcast` becomes
-//! `message-back` for all others.
+//! `cargo run --release --example socketio_conformance -- 127.0.0.1:3000`, then run the suites of the protocols' texts
+//! (`scripts/suites`). A further argument `eio3` serves clients of Engine.IO 3 as well, for the suite of that version; the
+//! other suites want them refused. The argument `msgpack` is for clients with `socket.io-msgpack-parser`; with `recovery`,
+//! clients return to their sockets, which the suites expect off.
 //!
-//! With `recovery` behind the address, clients return to their sockets; the suites expect it off.
+//! * `/socket.io/`: the namespaces `/` and `/custom` are open. A new socket gets the event `auth` with what it gave for
+//!   authentication; `message` is answered by the event `message-back`, `message-with-ack` by its acknowledgement;
+//!   `broadcast` becomes `message-back` for all others.
+//! * `/engine.io/`: every message of Engine.IO comes back.
 
 use serde_json::value::RawValue;
-use throng::socketio::{Admit, Connecting, Ending, Event, Events, Socket, SocketIo};
-use throng::{Config, Server, SocketIoOptions};
+use throng::socketio::{Admit, Connecting, Ending, Event, Socket};
+use throng::{
+    CloseReason, Config, Endpoint, EngineClient, Handler, Message, Peer, Refusal, Request, Server, Serves,
+    SocketIoOptions, Status,
+};
 
 /// The application. Each shard has its own, so it needs no lock.
 pub struct Echo;
 
-impl Events for Echo {
+/// The state of a socket, or of a session of bare messages.
+pub enum State {
     /// The client's `auth`.
-    type State = Box<RawValue>;
+    Socket(Box<RawValue>),
+    /// None.
+    Messages,
+}
 
-    fn connect(&mut self, connecting: &Connecting<'_>) -> Admit<Box<RawValue>> {
+impl Handler for Echo {
+    type State = State;
+
+    fn serves(&self, _path: &str) -> bool {
+        false
+    }
+
+    fn open(
+        &mut self,
+        _: &Request<'_>,
+        _: Option<&'static str>,
+        _: &mut Peer<'_, '_>,
+    ) -> Result<State, Refusal> {
+        Err(Refusal::new(Status::NotFound, "no plain WebSocket is served"))
+    }
+
+    fn open_engine(&mut self, _: &EngineClient<'_>, _: &mut Peer<'_, '_>) -> Option<State> {
+        Some(State::Messages)
+    }
+
+    fn message(
+        &mut self,
+        _: &mut State,
+        message: Message<'_>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<(), CloseReason> {
+        peer.send_back(message);
+        Ok(())
+    }
+
+    fn socket_connect(&mut self, connecting: &Connecting<'_>) -> Admit<State> {
         match (connecting.namespace, RawValue::from_string(connecting.auth.unwrap_or("{}").to_owned())) {
-            ("/" | "/custom", Ok(auth)) => Admit::In(auth),
+            ("/" | "/custom", Ok(auth)) => Admit::In(State::Socket(auth)),
             _ => Admit::unknown_namespace(),
         }
     }
 
-    fn connected(&mut self, auth: &mut Box<RawValue>, socket: &mut Socket<'_, '_>) -> Result<(), Ending> {
-        match socket.is_recovered() {
-            true => Ok(()),
-            false => Ok(socket.emit("auth", &(&*auth,))?),
+    fn socket_connected(&mut self, state: &mut State, socket: &mut Socket<'_, '_>) -> Result<(), Ending> {
+        if let (State::Socket(auth), false) = (state, socket.is_recovered()) {
+            socket.emit("auth", &(&*auth,))?;
         }
+        Ok(())
     }
 
-    fn event(
+    fn socket_event(
         &mut self,
-        _auth: &mut Box<RawValue>,
+        _: &mut State,
         event: Event<'_>,
         socket: &mut Socket<'_, '_>,
     ) -> Result<(), Ending> {
@@ -60,13 +100,32 @@ pub fn options() -> SocketIoOptions {
     }
 }
 
+/// The server at this address.
+pub fn config(address: std::net::SocketAddr, socketio: SocketIoOptions) -> Config {
+    let engine = Endpoint { path: "/engine.io/".to_owned(), serves: Serves::EngineIo };
+    Config {
+        listen: vec![address.into()],
+        control: None,
+        endpoints: vec![engine],
+        socketio,
+        ..Config::default()
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let address: std::net::SocketAddr =
-        std::env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned()).parse()?;
-    let recovers = std::env::args().any(|word| word == "recovery");
-    let socketio = SocketIoOptions { recovery_ttl_ms: if recovers { 60_000 } else { 0 }, ..options() };
-    let config = Config { listen: vec![address.into()], control: None, socketio, ..Config::default() };
-    let mut server = Server::start(&config, |_shard| SocketIo(Echo))?;
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or("127.0.0.1:3000".to_owned()).parse()?;
+    let mut options = options();
+    match args.next().as_deref() {
+        None => {}
+        Some("eio3") => options.allow_eio3 = true,
+        Some("msgpack") => options.is_msgpack = true,
+        Some("recovery") => options.recovery_ttl_ms = 60_000,
+        Some(other) => {
+            return Err(format!("unknown argument {other}; expected eio3, msgpack or recovery").into());
+        }
+    }
+    let mut server = Server::start(&config(address, options), |_shard| Echo)?;
     server.handle_signals()?;
     println!("http://{}/socket.io/", server.addresses()[0]);
     println!("{}", server.wait()?); // until Ctrl-C

@@ -5,7 +5,7 @@
 //! * Bytes: `shared` (reference-counted messages), `segment`, `outbox`, `budget`, `payload` (JSON or other bytes).
 //! * Rates: `bucket`, `by_address`.
 //! * Matching: `pattern` (`*`), `filter`, `networks`.
-//! * Accounts: `counters`, `heap` (sizes of allocations). Names: `seed`, the key of all hashes. Text: `figures`.
+//! * Accounts: `counters`, `heap` (sizes of allocations). Names: `seed`, the key of all hashes; `sealed` (places as text). Text: `figures`.
 
 pub(crate) mod bucket;
 pub mod budget;
@@ -20,6 +20,7 @@ pub mod outbox;
 pub(crate) mod pattern;
 pub mod payload;
 pub(crate) mod pool;
+pub(crate) mod sealed;
 pub mod seed;
 pub(crate) mod segment;
 pub mod shared;

@@ -36,6 +36,10 @@ pub enum Purpose {
     Recovery = 11,
     /// The mask of the number in such an id.
     RecoveryMask = 12,
+    /// The proof in a short session id.
+    ShortSession = 13,
+    /// The mask of the place in such an id.
+    ShortSessionMask = 14,
 }
 
 /// A key of 128 bits. It is the process's secret: anyone with it can forge session ids, and choose channels that all

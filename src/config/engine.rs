@@ -96,14 +96,22 @@ fn table(config: &Config) -> Vec<Endpoint> {
         .iter()
         .map(|path| Endpoint { path: path.clone(), serves: Serves::Centrifuge(Transport::WebSocket) });
     let socketio = Some(&config.socketio).filter(|options| options.enabled);
-    let socketio = socketio.into_iter().flat_map(|options| {
-        // Most clients write a slash at the end.
-        let path = options.path.trim_end_matches('/');
-        [path.to_owned(), format!("{path}/")].map(|path| Endpoint { path, serves: Serves::SocketIo })
+    let socketio = socketio.map(|options| Endpoint { path: options.path.clone(), serves: Serves::SocketIo });
+    let others = config.endpoints.iter().cloned().chain(socketio).flat_map(|endpoint| {
+        let Endpoint { path, serves } = endpoint;
+        // Most clients of these write a slash at the end.
+        let paths = match serves {
+            Serves::SocketIo | Serves::EngineIo => {
+                let path = path.trim_end_matches('/');
+                vec![path.to_owned(), format!("{path}/")]
+            }
+            Serves::Centrifuge(_) | Serves::Emulation | Serves::Page(_) | Serves::Init => vec![path],
+        };
+        paths.into_iter().map(move |path| Endpoint { path, serves })
     });
     let page = config.page.or(config.first_page.then_some(PAGE));
     let page = page.map(|page| Endpoint { path: "/".to_owned(), serves: Serves::Page(page) });
-    websocket.chain(config.endpoints.iter().cloned()).chain(socketio).chain(page).collect()
+    websocket.chain(others).chain(page).collect()
 }
 
 /// The paths of the control listener that client listeners serve, each with its access rule. Requests for the others

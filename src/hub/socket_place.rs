@@ -1,24 +1,45 @@
 //! The places of sockets, sealed into their public ids: 20 characters, as the reference's.
 //!
 //! An id names the place of its socket, so that no table of ids is needed: the connection and the socket's number in it. The
-//! place is hidden by a mask that depends on 32 bits of proof in front of it; the proof is a hash of the place with the
-//! process's seed, so the id of another process, or any other text, names no place here. Whoever guesses an id gains nothing:
-//! it is public, and no secret of the session.
+//! place is sealed ([`crate::base::sealed`]) behind 32 bits of proof, so the id of another process, or any other text, names
+//! no place here. Whoever guesses an id gains nothing: it is public, and no secret of the session. Sockets of Engine.IO 3 in
+//! the root have the id of their session ([`seal_session`]).
 
 use std::sync::Arc;
 
 use super::emission::{group_of, is_private};
+use crate::base::sealed::{SEALED_LENGTH, open, seal};
 use crate::base::seed::{Purpose, Seed};
 
-/// Base64 for URLs (RFC 4648 §5).
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
 /// Characters of an id.
-pub(crate) const ID_LENGTH: usize = 20;
-/// Bytes that these characters encode: the proof, and the place.
-const ID_BYTES: usize = 15;
-const PROOF_BYTES: usize = 4;
-const PLACE_BYTES: usize = ID_BYTES - PROOF_BYTES;
+pub(crate) const ID_LENGTH: usize = SEALED_LENGTH;
+/// Number of the socket of a client of Engine.IO 3 in the root, and of no other: its id is that of the session.
+pub(crate) const ROOT_OF_SESSION: u8 = u8::MAX;
+/// Bytes of a place; the rest of an id proves it.
+const PLACE_BYTES: usize = 11;
+/// Bytes of the place of a session.
+const SESSION_BYTES: usize = 10;
+/// Purposes of the hashes in ids of sockets.
+const OF_SOCKETS: (Purpose, Purpose) = (Purpose::Socket, Purpose::SocketMask);
+/// Purposes of the hashes in ids of sessions.
+const OF_SESSIONS: (Purpose, Purpose) = (Purpose::ShortSession, Purpose::ShortSessionMask);
+
+/// The id of a session of Engine.IO 3, and of its socket in the root: 40 bits of proof and the connection's place. Unlike
+/// the ids of other sockets it is a secret while the session is polled.
+pub(crate) fn seal_session(seed: Seed, shard: u16, conn: u64) -> [u8; ID_LENGTH] {
+    let mut place = [0; SESSION_BYTES];
+    place[..8].copy_from_slice(&conn.to_le_bytes());
+    place[8..].copy_from_slice(&shard.to_le_bytes());
+    seal(seed, OF_SESSIONS, &place)
+}
+
+/// Shard and token of the connection whose session has this id; `None` for any other text.
+pub(crate) fn open_session(seed: Seed, id: &str) -> Option<(u16, u64)> {
+    let place: [u8; SESSION_BYTES] = open(seed, OF_SESSIONS, id)?;
+    let (conn, rest) = place.split_first_chunk::<8>()?;
+    let (shard, _) = rest.split_first_chunk::<2>()?;
+    Some((u16::from_le_bytes(*shard), u64::from_le_bytes(*conn)))
+}
 
 /// The place of a socket in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,38 +55,18 @@ pub(crate) struct SocketPlace {
 impl SocketPlace {
     /// The id of the socket at this place.
     pub(crate) fn seal(self, seed: Seed) -> [u8; ID_LENGTH] {
-        let place = self.bytes();
-        let mut bytes = [0; ID_BYTES];
-        bytes[..PROOF_BYTES].copy_from_slice(&proof(seed, &place));
-        bytes[PROOF_BYTES..].copy_from_slice(&place);
-        mask(seed, &mut bytes);
-        let mut id = [0; ID_LENGTH];
-        for (four, three) in id.chunks_exact_mut(4).zip(bytes.chunks_exact(3)) {
-            let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
-            for (digit, shift) in four.iter_mut().zip([18, 12, 6, 0]) {
-                *digit = DIGITS[(bits >> shift & 63) as usize];
-            }
+        match self.number {
+            ROOT_OF_SESSION => seal_session(seed, self.shard, self.conn),
+            _ => seal(seed, OF_SOCKETS, &self.bytes()),
         }
-        id
     }
 
     /// The place that is sealed in an id of this process; `None` for any other text.
     pub(crate) fn open(seed: Seed, id: &str) -> Option<Self> {
-        let id: &[u8; ID_LENGTH] = id.as_bytes().try_into().ok()?;
-        let mut bytes = [0; ID_BYTES];
-        for (four, three) in id.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
-            let mut bits = 0;
-            for digit in four {
-                bits = bits << 6 | value_of(*digit)?;
-            }
-            three.copy_from_slice(&bits.to_be_bytes()[1..]);
-        }
-        mask(seed, &mut bytes);
-        let (proved, place) = bytes.split_at(PROOF_BYTES);
-        let place: &[u8; PLACE_BYTES] = place.try_into().ok()?;
-        if proved != proof(seed, place) {
-            return None;
-        }
+        let Some(place) = open::<PLACE_BYTES>(seed, OF_SOCKETS, id) else {
+            let (shard, conn) = open_session(seed, id)?;
+            return Some(Self { shard, conn, number: ROOT_OF_SESSION });
+        };
         let (conn, rest) = place.split_first_chunk::<8>()?;
         let (shard, rest) = rest.split_first_chunk::<2>()?;
         Some(Self {
@@ -101,31 +102,6 @@ impl SocketPlace {
     }
 }
 
-/// The proof of a place.
-fn proof(seed: Seed, place: &[u8; PLACE_BYTES]) -> [u8; PROOF_BYTES] {
-    let [a, b, c, d, ..] = seed.hash_128(Purpose::Socket, &[place]).to_le_bytes();
-    [a, b, c, d]
-}
-
-/// Hides the place behind its proof, or shows it.
-fn mask(seed: Seed, bytes: &mut [u8; ID_BYTES]) {
-    let (proof, place) = bytes.split_at_mut(PROOF_BYTES);
-    let mask = seed.hash_128(Purpose::SocketMask, &[proof]).to_le_bytes();
-    place.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
-}
-
-fn value_of(digit: u8) -> Option<u32> {
-    let value = match digit {
-        b'A'..=b'Z' => digit - b'A',
-        b'a'..=b'z' => digit - b'a' + 26,
-        b'0'..=b'9' => digit - b'0' + 52,
-        b'-' => 62,
-        b'_' => 63,
-        _ => return None,
-    };
-    Some(value.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +109,10 @@ mod tests {
 
     fn id(seed: u64, place: SocketPlace) -> String {
         String::from_utf8(place.seal(seed.into()).to_vec()).unwrap()
+    }
+
+    fn is_digit(byte: u8) -> bool {
+        byte.is_ascii_alphanumeric() || b"-_".contains(&byte)
     }
 
     #[test]
@@ -143,7 +123,7 @@ mod tests {
         let mut ids = BTreeSet::new();
         for place in places {
             let id = id(7, place);
-            assert!(id.len() == 20 && id.bytes().all(|byte| DIGITS.contains(&byte)), "{id}");
+            assert!(id.len() == 20 && id.bytes().all(is_digit), "{id}");
             assert_eq!(SocketPlace::open(7.into(), &id), Some(place), "{id}");
             assert_eq!(SocketPlace::open(8.into(), &id), None, "another process");
             ids.insert(id);

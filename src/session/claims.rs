@@ -17,6 +17,7 @@ impl<S> Session<S> {
             | Self::Away(_)
             | Self::Probe(_)
             | Self::Raw(_)
+            | Self::Engine(_)
             | Self::Centrifuge(_)
             | Self::Ended => None,
         }
@@ -29,6 +30,7 @@ impl<S> Session<S> {
             | Self::Away(_)
             | Self::Probe(_)
             | Self::Raw(_)
+            | Self::Engine(_)
             | Self::Centrifuge(_)
             | Self::Ended => None,
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::centrifuge::{Centrifuge, HeldHead, Opening};
 use super::desk::RouteTable;
+use super::engine::Wanted;
 use super::polling::Poll;
 use super::probe::UpgradeAsk;
 use super::wire::{Framing, Transport, Wire};
@@ -75,6 +76,10 @@ pub enum Serves {
     Page(&'static str),
     /// Socket.IO.
     SocketIo,
+    /// Engine.IO with messages for an embedder's handler, see [`Handler::open_engine`](super::Handler::open_engine); at the
+    /// path with and without a slash at the end. Intervals, limits, transports and versions are those of
+    /// [`SocketIoOptions`](super::SocketIoOptions), which need not be enabled.
+    EngineIo,
     /// An empty object: for clients that open their connection before they upgrade it, and for external health
     /// checks.
     Init,
@@ -120,7 +125,7 @@ impl Serves {
     pub(super) fn takes_post(self) -> bool {
         match self {
             // Also what is refused is read first.
-            Self::Emulation | Self::SocketIo => true,
+            Self::Emulation | Self::SocketIo | Self::EngineIo => true,
             Self::Centrifuge(transport) => transport.methods().contains(&"POST"),
             Self::Page(_) | Self::Init => false,
         }
@@ -159,9 +164,13 @@ impl Endpoints {
             ));
         }
         Ok(match serves {
-            Some(Serves::Centrifuge(_) | Serves::Emulation | Serves::SocketIo | Serves::Init) => {
-                cors(origin.as_deref())
-            }
+            Some(
+                Serves::Centrifuge(_)
+                | Serves::Emulation
+                | Serves::SocketIo
+                | Serves::EngineIo
+                | Serves::Init,
+            ) => cors(origin.as_deref()),
             Some(Serves::Page(_)) | None => String::new(),
         })
     }
@@ -203,7 +212,8 @@ impl Endpoints {
                 Ok(Opened::Answered)
             }
             Serves::Emulation => self.emulate(request, body, cors, cx),
-            Serves::SocketIo => engine::open(request, body, cors, cx),
+            Serves::SocketIo => engine::open(Wanted::Sockets, request, body, cors, cx),
+            Serves::EngineIo => engine::open(Wanted::Messages, request, body, cors, cx),
             Serves::Centrifuge(transport) if transport.framing() == Framing::WebSocket => {
                 let upgrade = Upgrade::parse(request, SUBPROTOCOLS, cx.press.is_on())?;
                 admit_client(cx)?;

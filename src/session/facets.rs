@@ -76,7 +76,7 @@ impl<S> Session<S> {
         match self {
             Self::Head(head) => phase_of(head.standing()),
             Self::Away(away) => phase_of(away.standing()),
-            Self::Raw(_) | Self::SocketIo(_) | Self::Probe(_) => Phase::Live,
+            Self::Raw(_) | Self::SocketIo(_) | Self::Engine(_) | Self::Probe(_) => Phase::Live,
             Self::Centrifuge(centrifuge) => centrifuge.phase(),
             Self::Ended => Phase::Over,
         }
@@ -90,7 +90,7 @@ impl<S> Session<S> {
                 Pings::Unanswered
             }
             Self::Centrifuge(_) | Self::Raw(_) => Pings::Answered,
-            Self::SocketIo(_) => Pings::Own,
+            Self::SocketIo(_) | Self::Engine(_) => Pings::Own,
             Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => Pings::Nobody,
         }
     }
@@ -101,6 +101,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.timer_at_ms().map(NonZeroU64::get),
             Self::SocketIo(session) => Some(session.deadline_ms()),
+            Self::Engine(session) => Some(session.deadline_ms()),
             Self::Probe(probe) => probe.due_ms(),
             Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => None,
         }
@@ -111,6 +112,12 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.set_timer_at_ms(at_ms.and_then(NonZeroU64::new)),
             Self::Probe(probe) => probe.set_due_ms(at_ms),
+            Self::Engine(session) => {
+                // The session's own deadline stays.
+                if let Some(at_ms) = at_ms.and_then(NonZeroU64::new) {
+                    session.set_timer_at_ms(at_ms);
+                }
+            }
             Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => {}
         }
     }
@@ -119,7 +126,7 @@ impl<S> Session<S> {
     #[inline]
     pub fn is_trusted(&self) -> bool {
         match self {
-            Self::Raw(_) | Self::SocketIo(_) => true,
+            Self::Raw(_) | Self::SocketIo(_) | Self::Engine(_) => true,
             Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Centrifuge(_) | Self::Ended => false,
         }
     }
@@ -138,6 +145,7 @@ impl<S> Session<S> {
             | Self::Probe(_)
             | Self::Raw(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Ended => None,
         }
     }
@@ -146,9 +154,11 @@ impl<S> Session<S> {
     pub fn transport_name(&self) -> &'static str {
         match self {
             Self::Centrifuge(session) => session.transport().name(),
-            Self::SocketIo(session) if session.is_polled() => "polling",
+            Self::SocketIo(session) if session.outlet().is_polled => "polling",
             Self::SocketIo(_) => "websocket",
-            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Raw(_) | Self::Ended => "",
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Raw(_) | Self::Engine(_) | Self::Ended => {
+                ""
+            }
         }
     }
 
@@ -156,7 +166,7 @@ impl<S> Session<S> {
     pub(crate) fn kind(&self) -> Option<SessionKind> {
         match self {
             Self::Centrifuge(session) => Some(SessionKind::Centrifuge(session.transport())),
-            Self::Raw(_) => Some(SessionKind::Raw),
+            Self::Raw(_) | Self::Engine(_) => Some(SessionKind::Raw),
             Self::SocketIo(_) => Some(SessionKind::SocketIo),
             Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => None,
         }
@@ -167,7 +177,9 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(session) => session.encoding().name(),
             Self::SocketIo(_) => "socketio",
-            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Raw(_) | Self::Ended => "",
+            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Raw(_) | Self::Engine(_) | Self::Ended => {
+                ""
+            }
         }
     }
 
@@ -178,6 +190,7 @@ impl<S> Session<S> {
             Self::Centrifuge(session) => Some(Format::Centrifuge(session.form(takes_deltas, takes_numbers))),
             Self::Raw(raw) => Some(Format::Raw(raw::Form { deflate: raw.deflate() })),
             Self::SocketIo(session) => Some(Format::SocketIo(session.form())),
+            Self::Engine(session) => Some(Format::Engine(session.form())),
             Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => None,
         }
     }
@@ -188,6 +201,7 @@ impl<S> Session<S> {
             Self::Raw(raw) => raw.deflate(),
             Self::Centrifuge(centrifuge) => centrifuge.deflate(),
             Self::SocketIo(session) => session.deflate(),
+            Self::Engine(session) => session.deflate(),
             Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => Deflate::Off,
         }
     }
@@ -201,6 +215,7 @@ impl<S> Session<S> {
             Self::Raw(raw) => raw.held_bytes(),
             Self::Centrifuge(centrifuge) => centrifuge.held_bytes(),
             Self::SocketIo(session) => session.held_bytes(),
+            Self::Engine(session) => session.held_bytes(),
             Self::Ended => 0,
         }
     }
@@ -212,6 +227,7 @@ impl<S> Session<S> {
             Self::Raw(raw) => raw.decoder.partial_since_ms(),
             Self::Centrifuge(centrifuge) => centrifuge.decoder.partial_since_ms(),
             Self::SocketIo(session) => session.decoder.partial_since_ms(),
+            Self::Engine(session) => session.decoder.partial_since_ms(),
             Self::Probe(probe) => probe.decoder.partial_since_ms(),
             Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
@@ -223,6 +239,7 @@ impl<S> Session<S> {
             Self::Raw(raw) => raw.decoder.restart(now_ms),
             Self::Centrifuge(centrifuge) => centrifuge.decoder.restart(now_ms),
             Self::SocketIo(session) => session.decoder.restart(now_ms),
+            Self::Engine(session) => session.decoder.restart(now_ms),
             Self::Probe(probe) => probe.decoder.restart(now_ms),
             Self::Head(_) | Self::Away(_) | Self::Ended => {}
         }
@@ -247,6 +264,7 @@ impl<S> Session<S> {
             | Self::Away(_)
             | Self::Probe(_)
             | Self::Raw(_)
+            | Self::Engine(_)
             | Self::Centrifuge(_)
             | Self::Ended => 0,
         }
@@ -261,6 +279,7 @@ impl<S> Session<S> {
             | Self::Raw(_)
             | Self::Centrifuge(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Ended => None,
         }
     }
@@ -277,6 +296,7 @@ impl<S> Session<S> {
             | Self::Raw(_)
             | Self::Centrifuge(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Ended => false,
         }
     }
@@ -290,6 +310,7 @@ impl<S> Session<S> {
             | Self::Probe(_)
             | Self::Centrifuge(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Ended => "",
         }
     }
@@ -308,6 +329,7 @@ impl<S> Session<S> {
             | Self::Probe(_)
             | Self::Raw(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Ended => {}
         }
     }
@@ -323,6 +345,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => handler.closed(raw.into_state(), client, reason),
             Self::SocketIo(session) => session.closed(handler, client, reason, (settings, actions)),
+            Self::Engine(session) => handler.closed(session.into_state(), client, reason),
             Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Centrifuge(_) | Self::Ended => {}
         }
     }

@@ -3,7 +3,7 @@
 //! Equal output for two subscribers is encoded once: a format contains everything that determines the bytes, and
 //! nothing else.
 
-use super::{centrifuge, raw, socketio};
+use super::{centrifuge, engine, raw, socketio};
 use crate::hub::Item;
 use crate::hub::choice::Choice;
 use crate::proto::ws::Press;
@@ -17,6 +17,8 @@ pub enum Format {
     Centrifuge(centrifuge::Form),
     /// Events of Socket.IO.
     SocketIo(socketio::Form),
+    /// Messages of Engine.IO.
+    Engine(engine::EngineForm),
 }
 
 /// Encodes the selected items of one channel for all subscribers of this format, framed for the transport. `number`
@@ -32,5 +34,6 @@ pub(crate) fn encode(
         Format::Raw(form) => form.encode(items, choice, press),
         Format::Centrifuge(form) => form.encode(items, choice, number, press),
         Format::SocketIo(form) => form.encode(items, choice, press),
+        Format::Engine(form) => form.encode(items, choice, press),
     }
 }

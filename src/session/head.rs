@@ -5,9 +5,10 @@
 
 use super::desk::{Away, Denied, Route};
 use super::endpoint::{Opened, Serves};
-use super::raw::{Handler, Peer, Raw};
-use super::{Action, CloseReason, Context, Forwarded, Note, Session, socketio};
+use super::raw::{Handler, Medium, Peer, Raw};
+use super::{Action, CloseReason, Context, Forwarded, Note, Session};
 use crate::proto::chunked::{Decoder, Flaw};
+use crate::proto::engine::EngineRefusal;
 use crate::proto::forwarded;
 use crate::proto::http::{Framing, Refusal, Request, Status};
 use crate::proto::ws::handshake::Upgrade;
@@ -373,7 +374,7 @@ fn check_body(
         return Err(if request.method == "POST" && kind.is_some() { USE_GET } else { NO_BODY });
     }
     let bytes_max = match kind {
-        Some(Serves::SocketIo) => cx.settings.socketio.payload_bytes_max,
+        Some(Serves::SocketIo | Serves::EngineIo) => cx.settings.socketio.payload_bytes_max,
         Some(_) | None => cx.settings.ws.message_bytes_max,
     };
     body_of(request, head_bytes, bytes_max)
@@ -399,25 +400,10 @@ fn answer<H: Handler>(
 ) -> Result<Opening<H::State>, CloseReason> {
     let before = cx.out.len();
     let opened = match kind {
-        Some(kind) => cx.settings.endpoints.open(kind, request, body, cors, cx).map(|opened| match opened {
-            Opened::Session(session, first) => {
-                Opening { first, ..Opening::new(Session::Centrifuge(session)) }
-            }
-            Opened::Engine(opening) => Opening::new(Session::SocketIo(socketio::Session::new(opening, cx))),
-            Opened::Poll(poll) => {
-                let away = Away::polling(request, cors, &poll);
-                cx.actions.push(Action::Poll(poll));
-                Opening::new(Session::Away(Box::new(away)))
-            }
-            Opened::Upgrade(ask) => {
-                cx.actions.push(Action::Upgrade(ask));
-                Opening::new(Session::Away(Box::new(Away::upgrading(request))))
-            }
-            Opened::Answered => {
-                cx.counts.requests += 1;
-                Opening::new(Session::Head(Head::kept()))
-            }
-        }),
+        Some(kind) => {
+            let opened = cx.settings.endpoints.open(kind, request, body, cors, cx);
+            opened.and_then(|opened| opening_of(opened, request, cors, handler, cx))
+        }
         None => open_raw(request, handler, cx),
     };
     match opened {
@@ -431,6 +417,36 @@ fn answer<H: Handler>(
             refuse(refusal, cors, cx)
         }
     }
+}
+
+/// The next session of the connection.
+fn opening_of<H: Handler>(
+    opened: Opened,
+    request: &Request<'_>,
+    cors: &str,
+    handler: &mut H,
+    cx: &mut Context<'_>,
+) -> Result<Opening<H::State>, Refusal> {
+    Ok(match opened {
+        Opened::Session(session, first) => Opening { first, ..Opening::new(Session::Centrifuge(session)) },
+        Opened::Engine(opening) => match Session::of_engine(opening, handler, cx) {
+            Some((session, outcome)) => Opening { outcome, ..Opening::new(session) },
+            None => return Err(Refusal::new(Status::Forbidden, EngineRefusal::Forbidden.message())),
+        },
+        Opened::Poll(poll) => {
+            let away = Away::polling(request, cors, &poll);
+            cx.actions.push(Action::Poll(poll));
+            Opening::new(Session::Away(Box::new(away)))
+        }
+        Opened::Upgrade(ask) => {
+            cx.actions.push(Action::Upgrade(ask));
+            Opening::new(Session::Away(Box::new(Away::upgrading(request))))
+        }
+        Opened::Answered => {
+            cx.counts.requests += 1;
+            Opening::new(Session::Head(Head::kept()))
+        }
+    })
 }
 
 fn refuse<T>(refusal: Refusal, cors: &str, cx: &mut Context<'_>) -> Result<T, CloseReason> {
@@ -447,7 +463,7 @@ fn open_raw<H: Handler>(
     // The answer must stand before anything that the handler sends while it opens.
     upgrade.write(cx.out);
     let deflate = upgrade.deflate();
-    let mut peer = Peer::bounded(cx, deflate);
+    let mut peer = Peer::bounded(cx, Medium::Frames(deflate));
     let state = handler.open(request, upgrade.subprotocol, &mut peer)?;
     let outcome = peer.outcome();
     Ok(Opening { outcome, ..Opening::new(Session::Raw(Raw::new(state, deflate))) })

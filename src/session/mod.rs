@@ -14,7 +14,8 @@
 //! * `socket_orders`: orders to its socket in a namespace.
 //! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of
 //!   deliveries.
-//! * `ending` has [`CloseReason`], `client_id` [`ClientId`]; `secret` signs session ids; `pongs` bounds answers to pings,
+//! * `ending` has [`CloseReason`], `goodbye` writes the last output of each, `client_id` [`ClientId`]; `secret` signs session
+//!   ids; `pongs` bounds answers to pings,
 //!   `bound` the output of handlers; `labels`: values of labels in metrics.
 //! * `returning`: sockets that outlive their connection, as their shard sees them.
 //! * `deferred`: values of a protocol that a shard keeps without knowing the protocol.
@@ -32,6 +33,7 @@ pub(crate) mod endpoint;
 mod engine;
 mod facets;
 mod format;
+mod goodbye;
 pub(crate) mod head;
 pub(crate) mod labels;
 mod polling;
@@ -57,11 +59,12 @@ pub use desk::{PlainRequest, PlainResponse};
 pub use ending::CloseReason;
 pub(crate) use endpoint::TOO_MANY_CLIENTS;
 pub use endpoint::{Endpoint, Endpoints, Serves};
+pub use engine::EngineClient;
 pub use facets::Phase;
 pub(crate) use facets::Pings;
 pub(crate) use format::{Format, encode};
 pub(crate) use polling::Poll;
-pub(crate) use polling::{PollAsk, PollOpening, PollRefusal, ended, fetched, posted, relieved};
+pub(crate) use polling::{PollAsk, PollOpening, PollRefusal, fetched, posted};
 use pongs::Pongs;
 pub(crate) use probe::{ProbeStep, UpgradeAsk};
 pub use raw::{Handler, Message, NoHandler, Peer};
@@ -71,10 +74,6 @@ pub(crate) use socketio::{Admission, Expired, Identity, SocketRefusal};
 pub use socketio::{ClaimRules, PacketRates, SocketIoOptions};
 pub use transport::Transport;
 pub(crate) use transport::{SessionKind, kinds};
-
-/// Close codes for raw clients of a draining or overloaded server (IANA's registry of WebSocket close codes).
-const SERVICE_RESTART: u16 = 1012;
-const TRY_AGAIN_LATER: u16 = 1013;
 
 /// The first protocol of a listener's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +97,8 @@ pub enum Session<S> {
     Centrifuge(centrifuge::Centrifuge),
     /// Socket.IO.
     SocketIo(socketio::Session<S>),
+    /// Messages of Engine.IO, for an embedder's endpoint.
+    Engine(Box<engine::Messages<S>>),
     /// Over: input is discarded.
     Ended,
 }
@@ -163,6 +164,7 @@ impl<S> Session<S> {
             Self::Raw(raw) => raw.receive(input, input_at, handler, &mut pongs, cx),
             Self::Centrifuge(centrifuge) => centrifuge.receive(input, handler, &mut pongs, cx),
             Self::SocketIo(session) => session.receive(input, handler, &mut pongs, cx),
+            Self::Engine(session) => session.receive(input, handler, &mut pongs, cx),
             Self::Away(away) => {
                 away.keep(input);
                 Ok(())
@@ -182,6 +184,7 @@ impl<S> Session<S> {
             Self::Raw(raw) => Some(&mut raw.decoder),
             Self::Centrifuge(centrifuge) => Some(&mut centrifuge.decoder),
             Self::SocketIo(session) => Some(&mut session.decoder),
+            Self::Engine(session) => Some(&mut session.decoder),
             Self::Probe(probe) => Some(&mut probe.decoder),
             Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
@@ -192,7 +195,12 @@ impl<S> Session<S> {
         match self {
             Self::Head(head) => head.inherit(standing),
             Self::Away(away) => away.inherit(standing),
-            Self::Probe(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::SocketIo(_) | Self::Ended => {}
+            Self::Probe(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::SocketIo(_)
+            | Self::Engine(_)
+            | Self::Ended => {}
         }
     }
 
@@ -234,6 +242,7 @@ impl<S> Session<S> {
             }
             Self::Centrifuge(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Raw(_)
             | Self::Head(_)
             | Self::Away(_)
@@ -254,6 +263,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.timer(handler, cx),
             Self::SocketIo(session) => session.timer(handler, cx),
+            Self::Engine(session) => session.timer(handler, cx),
             Self::Probe(probe) => {
                 probe.timer(cx);
                 Ok(())
@@ -278,6 +288,7 @@ impl<S> Session<S> {
             Self::Centrifuge(centrifuge) => centrifuge.reply(id, reply, cx),
             Self::Raw(raw) => return raw.reply(reply, handler, cx),
             Self::SocketIo(session) => return session.reply(id, reply, handler, cx),
+            Self::Engine(session) => return session.reply(reply, handler, cx),
             Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => {}
         }
         Ok(())
@@ -289,6 +300,7 @@ impl<S> Session<S> {
             Self::Centrifuge(centrifuge) => centrifuge.deny(id, denied, cx),
             Self::Raw(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Head(_)
             | Self::Away(_)
             | Self::Probe(_)
@@ -309,6 +321,7 @@ impl<S> Session<S> {
             Self::Centrifuge(centrifuge) => centrifuge.call_late(id, method, data, handler, cx),
             Self::Raw(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Head(_)
             | Self::Away(_)
             | Self::Probe(_)
@@ -334,6 +347,7 @@ impl<S> Session<S> {
             }
             Self::Raw(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Head(_)
             | Self::Away(_)
             | Self::Probe(_)
@@ -347,6 +361,7 @@ impl<S> Session<S> {
             Self::Centrifuge(centrifuge) => centrifuge.tell(news, cx),
             Self::Raw(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Head(_)
             | Self::Away(_)
             | Self::Probe(_)
@@ -361,6 +376,7 @@ impl<S> Session<S> {
             Self::Head(_)
             | Self::Raw(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Away(_)
             | Self::Probe(_)
             | Self::Ended => None,
@@ -374,6 +390,7 @@ impl<S> Session<S> {
             Self::Head(_)
             | Self::Raw(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Away(_)
             | Self::Probe(_)
             | Self::Ended => None,
@@ -385,7 +402,12 @@ impl<S> Session<S> {
         match self {
             Self::Raw(_) => ws::frame::put_ping(out),
             Self::Centrifuge(centrifuge) => centrifuge.ping(out),
-            Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::SocketIo(_) | Self::Ended => return false,
+            Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::SocketIo(_)
+            | Self::Engine(_)
+            | Self::Ended => return false,
         }
         true
     }
@@ -393,31 +415,6 @@ impl<S> Session<S> {
     /// Whether the head of the response waits for the reply to connect, so that a refusal is a response of its own.
     pub fn is_head_held(&self) -> bool {
         matches!(self, Self::Centrifuge(centrifuge) if centrifuge.is_head_held())
-    }
-
-    /// Writes the last output of a session that ends for this reason. A client that is disconnected without a fault
-    /// of its own is told to reconnect after `retry_ms`, where the protocol permits that.
-    pub fn goodbye(&self, reason: &CloseReason, retry_ms: u64, out: &mut Vec<u8>) {
-        let Some((code, text)) = reason.frame() else { return };
-        // The registered codes; 3001 and 3011 belong to the Centrifuge protocol.
-        let registered = if *reason == CloseReason::Shutdown {
-            Some((SERVICE_RESTART, "service restart"))
-        } else if *reason == CloseReason::Memory {
-            Some((TRY_AGAIN_LATER, "try again later"))
-        } else {
-            None
-        };
-        match (self, registered) {
-            (Self::SocketIo(session), _) if session.is_polled() => session.end_poll(reason, out),
-            (Self::Raw(_) | Self::SocketIo(_) | Self::Probe(_), Some((code, text))) => {
-                ws::put_close(out, Some(code), &format!("{text}; retry after {retry_ms} ms"));
-            }
-            (Self::Raw(_) | Self::SocketIo(_) | Self::Probe(_), None) => ws::put_close(out, code, text),
-            (Self::Centrifuge(centrifuge), _) => {
-                centrifuge.goodbye(code, text, registered.map(|_| retry_ms), out);
-            }
-            (Self::Head(_) | Self::Away(_) | Self::Ended, _) => {}
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::engine;
 use super::probe::{Probe, UpgradeAsk};
 use super::{CloseReason, Context, Handler, PlainResponse, Session, socketio};
 use crate::base::slots::Key;
-use crate::proto::engine::EngineRefusal;
+use crate::proto::engine::{EngineRefusal, PacketKind};
 
 /// A request for a session without a socket.
 #[derive(Debug, PartialEq)]
@@ -49,7 +49,7 @@ pub(crate) enum PollRefusal {
     UnknownSession,
     /// The session has another transport, the request overlaps with one of its kind, or its body is invalid.
     BadRequest,
-    /// The request has another client certificate than the one that opened the session.
+    /// The request has another client certificate than the one that opened the session, or the handler refuses the client.
     Forbidden,
 }
 
@@ -71,18 +71,12 @@ impl PollRefusal {
 
 /// The answer to [`PollAsk::Fetch`] with the session's queued output.
 pub(crate) fn fetched(output: Vec<u8>) -> PlainResponse {
-    let head = "200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nCache-Control: no-store\r\n";
-    PlainResponse { head: head.into(), body: engine::polled_body(output) }
-}
-
-/// The answer to a [`PollAsk::Fetch`] without output, which lets the client move to a WebSocket.
-pub(crate) fn relieved() -> PlainResponse {
-    fetched(engine::noop_of_poll())
-}
-
-/// The answer to a [`PollAsk::Fetch`] whose session ends.
-pub(crate) fn ended() -> PlainResponse {
-    fetched(engine::end_of_poll())
+    let (body, is_binary) = engine::polled_body(output);
+    let head = match is_binary {
+        true => "200 OK\r\nContent-Type: application/octet-stream\r\nCache-Control: no-store\r\n",
+        false => "200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nCache-Control: no-store\r\n",
+    };
+    PlainResponse { head: head.into(), body }
 }
 
 /// The answer to [`PollAsk::Post`].
@@ -92,14 +86,87 @@ pub(crate) fn posted() -> PlainResponse {
 }
 
 impl<S> Session<S> {
-    /// Opens a session without a socket; its first output is in `cx.out`.
-    pub fn open_polled(&mut self, opening: PollOpening, cx: &mut Context<'_>) {
-        *self = Self::SocketIo(socketio::Session::new(opening.0.open(cx), cx));
+    /// The session whose client was told that it is open, and whether it continues. `None`: the handler refuses it.
+    pub(super) fn of_engine<H: Handler<State = S>>(
+        opening: engine::Handshake,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Option<(Self, Result<(), CloseReason>)> {
+        match opening.wanted {
+            engine::Wanted::Sockets => {
+                let mut session = socketio::Session::new(opening, cx);
+                let outcome = session.opened(handler, cx);
+                Some((Self::SocketIo(session), outcome))
+            }
+            engine::Wanted::Messages => {
+                let (session, outcome) = engine::Messages::open(opening, handler, cx)?;
+                Some((Self::Engine(Box::new(session)), outcome))
+            }
+        }
+    }
+
+    /// Opens a session without a socket; its first output is in `cx.out`. `None`: the handler refuses it, and nothing is
+    /// opened.
+    ///
+    /// # Errors
+    /// The reason for which the session ends.
+    pub fn open_polled<H: Handler<State = S>>(
+        &mut self,
+        opening: PollOpening,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), CloseReason>> {
+        let (session, outcome) = Self::of_engine(opening.0.open(cx), handler, cx)?;
+        *self = session;
+        Some(outcome)
     }
 
     /// Whether the session is one without a socket.
     pub fn is_polled(&self) -> bool {
-        matches!(self, Self::SocketIo(session) if session.is_polled())
+        self.outlet().is_some_and(|outlet| outlet.is_polled)
+    }
+
+    /// How packets of Engine.IO leave; `None` for a session that has none.
+    fn outlet(&self) -> Option<engine::Outlet> {
+        match self {
+            Self::SocketIo(session) => Some(session.outlet()),
+            Self::Engine(session) => Some(session.outlet()),
+            Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::Ended => None,
+        }
+    }
+
+    /// The answer to a [`PollAsk::Fetch`] that a second one replaces: the session ends with both.
+    pub(crate) fn ended_poll(&self) -> PlainResponse {
+        self.answer_of(PacketKind::Close)
+    }
+
+    /// The answer to a [`PollAsk::Fetch`] without output, which lets the client move to a WebSocket.
+    pub(crate) fn relieved_poll(&self) -> PlainResponse {
+        self.answer_of(PacketKind::Noop)
+    }
+
+    /// The answer with one packet of this kind.
+    fn answer_of(&self, kind: PacketKind) -> PlainResponse {
+        let mut output = Vec::new();
+        if let Some(outlet) = self.outlet() {
+            outlet.put_control(kind, "", &mut output);
+        }
+        fetched(output)
+    }
+
+    /// Writes the packet that ends a polled session for this reason.
+    pub(super) fn end_poll(&self, reason: &CloseReason, out: &mut Vec<u8>) {
+        // A client that has ended the session itself only waits for the end of its poll.
+        let is_peer = matches!(reason, CloseReason::Peer(_));
+        let kind = if is_peer { PacketKind::Noop } else { PacketKind::Close };
+        if let Some(outlet) = self.outlet() {
+            outlet.put_control(kind, "", out);
+        }
     }
 
     /// The place of the session whose output this connection waits for.
@@ -111,6 +178,7 @@ impl<S> Session<S> {
             | Self::Raw(_)
             | Self::Centrifuge(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Ended => None,
         }
     }
@@ -128,6 +196,7 @@ impl<S> Session<S> {
     ) -> Result<(), CloseReason> {
         match self {
             Self::SocketIo(session) => session.post(body, is_binary, handler, cx),
+            Self::Engine(session) => session.post(body, is_binary, handler, cx),
             Self::Head(_)
             | Self::Away(_)
             | Self::Probe(_)
@@ -163,6 +232,7 @@ impl<S> Session<S> {
             | Self::Raw(_)
             | Self::Centrifuge(_)
             | Self::SocketIo(_)
+            | Self::Engine(_)
             | Self::Ended => None,
         }
     }
@@ -175,8 +245,17 @@ impl<S> Session<S> {
     /// Makes packets leave by the WebSocket of a probe; those that wait for a poll come first, in `cx.out`. Returns the
     /// input of the WebSocket for this session.
     pub(crate) fn upgrade_by(&mut self, probe: Self, polled: &[u8], cx: &mut Context<'_>) -> Vec<u8> {
-        let (Self::SocketIo(session), Self::Probe(mut probe)) = (self, probe) else { return Vec::new() };
-        session.upgrade(probe.way(), polled, cx);
+        let Self::Probe(mut probe) = probe else { return Vec::new() };
+        match self {
+            Self::SocketIo(session) => session.upgrade(probe.way(), polled, cx),
+            Self::Engine(session) => session.upgrade(probe.way(), polled, cx),
+            Self::Head(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Raw(_)
+            | Self::Centrifuge(_)
+            | Self::Ended => return Vec::new(),
+        }
         probe.take_rest()
     }
 }

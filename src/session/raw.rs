@@ -4,24 +4,25 @@
 //! connection. Nothing is allocated per message and nothing is boxed per connection: the handler is a type, not an
 //! object. Groups are channels, so a raw client and a Centrifuge client of one channel receive each other's messages.
 
+mod call;
 mod form;
 mod handlers;
 
-use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
 use super::bound::Bound;
+use super::engine::{EngineClient, Outlet, Target};
 use super::pongs::Pongs;
 use super::socketio::{Acked, Admit, Connecting, Ending, Event, Gone, Socket};
 use super::{Action, ClientCertificate, ClientId, CloseReason, Context, InPlace};
 use crate::hub::DataKind;
 use crate::hub::words::{Ask, Denied, Enter, Reply};
-use crate::proto::centrifuge::codes::Error;
 use crate::proto::http::{Refusal, Request};
 use crate::proto::ws::{self, Decoder, Deflate, Kind, Payload, frame};
+pub use call::{Call, Outcome};
 pub use form::Form;
 pub use handlers::{Echo, NoHandler};
 
@@ -40,7 +41,12 @@ pub struct Message<'a> {
     at: Option<Range<usize>>,
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    /// A message that is not in the shard's input.
+    pub(super) fn of(kind: Kind, data: &'a mut [u8]) -> Self {
+        Self { kind, data, at: None }
+    }
+
     /// The payload as text; `None` for a binary message.
     pub fn text(&self) -> Option<&str> {
         match self.kind {
@@ -75,6 +81,16 @@ pub trait Handler: Send + 'static {
         subprotocol: Option<&'static str>,
         peer: &mut Peer<'_, '_>,
     ) -> Result<Self::State, Refusal>;
+
+    /// Called when a client opens a session of Engine.IO at an endpoint that
+    /// [`Serves::EngineIo`](super::Serves::EngineIo). Messages sent from here follow the packet that opens it. `None`
+    /// refuses the client: it gets 403 with code 4.
+    ///
+    /// The messages of such a session are as those of a WebSocket, whether it is one or is polled; but polled in protocol
+    /// 4, a text must not contain the character U+001E, which separates messages there.
+    fn open_engine(&mut self, _opening: &EngineClient<'_>, _peer: &mut Peer<'_, '_>) -> Option<Self::State> {
+        None
+    }
 
     /// Called for a message. An `Err` from [`Peer::close`] ends the connection: `return peer.close(4000, "why")`.
     ///
@@ -181,65 +197,34 @@ pub trait Handler: Send + 'static {
     fn socket_closed(&mut self, _state: Self::State, _gone: &mut Gone<'_>) {}
 }
 
-/// A call of a Centrifuge client.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'c> {
-    /// The connection.
-    pub client: ClientId,
-    /// The client's user; empty when anonymous.
-    pub user: &'c str,
-    /// Name of the method; may be empty.
-    pub method: &'c str,
-    /// The argument: JSON from clients of the JSON protocol, any bytes from those of the Protobuf protocol.
-    pub data: &'c [u8],
-}
-
-/// The result of a call.
-#[derive(Clone, Debug)]
-pub enum Outcome<'c> {
-    /// The handler serves no such call.
-    NotServed,
-    /// The result: JSON for clients of the JSON protocol.
-    Result(Cow<'c, [u8]>),
-    /// An error of the application.
-    Error {
-        /// 400–1999 for the application's errors, 100–399 for the protocol's. Any other code becomes error 100.
-        code: u32,
-        /// The error's message.
-        message: Cow<'static, str>,
-    },
-}
-
-impl<'c> Outcome<'c> {
-    /// The handler's result of a call; an error with an invalid code becomes an internal error.
-    pub(super) fn of<H: Handler>(handler: &mut H, call: &Call<'c>) -> Self {
-        match handler.call(call) {
-            Self::Error { code, .. } if !(100..2000).contains(&code) => {
-                Self::Error { code: Error::INTERNAL.code, message: Error::INTERNAL.message.into() }
-            }
-            outcome @ (Self::NotServed | Self::Result(_) | Self::Error { .. }) => outcome,
-        }
-    }
-}
-
 /// The connection of a handler's call, and the requests to it.
 #[derive(Debug)]
 pub struct Peer<'a, 'b> {
     cx: &'a mut Context<'b>,
-    deflate: Deflate,
+    medium: Medium,
     bound: Bound,
+}
+
+/// The medium of a handler's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Medium {
+    /// As messages of a WebSocket, with this permitted compression.
+    Frames(Deflate),
+    /// As packets of Engine.IO.
+    Engine(Outlet),
 }
 
 impl<'a, 'b> Peer<'a, 'b> {
     /// The peer of a handler that answers a message.
-    fn answering(cx: &'a mut Context<'b>, deflate: Deflate) -> Self {
-        Self { cx, deflate, bound: Bound::answer() }
+    #[inline]
+    pub(super) fn answering(cx: &'a mut Context<'b>, medium: Medium) -> Self {
+        Self { cx, medium, bound: Bound::answer() }
     }
 
     /// The peer of a handler that sends unrequested messages, which no pause in reading from the client bounds.
-    pub(super) fn bounded(cx: &'a mut Context<'b>, deflate: Deflate) -> Self {
+    pub(super) fn bounded(cx: &'a mut Context<'b>, medium: Medium) -> Self {
         let bound = Bound::unasked(cx);
-        Self { cx, deflate, bound }
+        Self { cx, medium, bound }
     }
 
     /// Whether the connection continues after the output.
@@ -283,10 +268,12 @@ impl<'a, 'b> Peer<'a, 'b> {
             return;
         }
         self.cx.counts.messages_out += 1;
-        if self.deflate.is_on() {
-            self.cx.press.put_frame(self.cx.out, kind, data, self.deflate);
-        } else {
-            frame::put_frame(self.cx.out, kind, data);
+        match self.medium {
+            Medium::Frames(Deflate::Off) => frame::put_frame(self.cx.out, kind, data),
+            Medium::Frames(deflate) => self.cx.press.put_frame(self.cx.out, kind, data, deflate),
+            Medium::Engine(outlet) => {
+                outlet.put_message(kind, data, &mut Target { out: self.cx.out, press: self.cx.press });
+            }
         }
     }
 
@@ -296,7 +283,9 @@ impl<'a, 'b> Peer<'a, 'b> {
     pub fn send_back(&mut self, message: Message<'_>) {
         match message.at {
             Some(payload)
-                if payload.len() >= IN_PLACE_BYTES_MIN && self.cx.is_silent() && !self.deflate.is_on() =>
+                if payload.len() >= IN_PLACE_BYTES_MIN
+                    && self.cx.is_silent()
+                    && self.medium == Medium::Frames(Deflate::Off) =>
             {
                 self.cx.counts.messages_out += 1;
                 self.cx.in_place = Some(InPlace { kind: message.kind, payload });
@@ -423,7 +412,11 @@ impl<S> Raw<S> {
                         (Payload::Slice(_) | Payload::Assembled(_) | Payload::Inflated(_), _) => None,
                     };
                     let message = Message { kind, data: &mut payload, at };
-                    handler.message(&mut self.state, message, &mut Peer::answering(cx, deflate))?;
+                    handler.message(
+                        &mut self.state,
+                        message,
+                        &mut Peer::answering(cx, Medium::Frames(deflate)),
+                    )?;
                     cx.press.reclaim(payload);
                 }
                 ws::Event::Ping(payload) => pongs.answer(&payload, cx),
@@ -441,24 +434,8 @@ impl<S> Raw<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let (channel, outcome) = match reply {
-            Reply::Entered(entered) => (entered.channel, Ok(())),
-            Reply::NotEntered { channel, denied } => (*channel, Err(Denied::clone(denied))),
-            Reply::Identified(_)
-            | Reply::Left
-            | Reply::Published
-            | Reply::Presence(_)
-            | Reply::PresenceStats { .. }
-            | Reply::History { .. }
-            | Reply::Called(_)
-            | Reply::Gathered(_)
-            | Reply::Renewed { .. }
-            | Reply::RenewedIn { .. }
-            | Reply::Rooms(_) => return Ok(()),
-        };
-        let mut peer = Peer::bounded(cx, self.word.deflate());
-        handler.joined(&mut self.state, channel, outcome, &mut peer);
-        peer.outcome()
+        let medium = Medium::Frames(self.deflate());
+        joined(&mut self.state, reply, handler, Peer::bounded(cx, medium))
     }
 
     /// Calls the handler's timer.
@@ -467,7 +444,7 @@ impl<S> Raw<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let mut peer = Peer::bounded(cx, self.word.deflate());
+        let mut peer = Peer::bounded(cx, Medium::Frames(self.deflate()));
         let outcome = handler.timer(&mut self.state, &mut peer);
         peer.outcome().and(outcome)
     }
@@ -480,6 +457,32 @@ impl<S> Raw<S> {
     pub(super) fn held_bytes(&self) -> usize {
         self.decoder.held_bytes()
     }
+}
+
+/// Tells a handler the outcome of a join, if the reply is one.
+pub(super) fn joined<H: Handler>(
+    state: &mut H::State,
+    reply: &Reply<'_>,
+    handler: &mut H,
+    mut peer: Peer<'_, '_>,
+) -> Result<(), CloseReason> {
+    let (channel, outcome) = match reply {
+        Reply::Entered(entered) => (entered.channel, Ok(())),
+        Reply::NotEntered { channel, denied } => (*channel, Err(Denied::clone(denied))),
+        Reply::Identified(_)
+        | Reply::Left
+        | Reply::Published
+        | Reply::Presence(_)
+        | Reply::PresenceStats { .. }
+        | Reply::History { .. }
+        | Reply::Called(_)
+        | Reply::Gathered(_)
+        | Reply::Renewed { .. }
+        | Reply::RenewedIn { .. }
+        | Reply::Rooms(_) => return Ok(()),
+    };
+    handler.joined(state, channel, outcome, &mut peer);
+    peer.outcome()
 }
 
 #[cfg(test)]

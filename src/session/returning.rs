@@ -27,6 +27,7 @@ impl<S> Session<S> {
         match self {
             Self::SocketIo(session) => session.returned(asked, back, handler, cx),
             Self::Raw(_)
+            | Self::Engine(_)
             | Self::Centrifuge(_)
             | Self::Head(_)
             | Self::Away(_)
@@ -40,6 +41,7 @@ impl<S> Session<S> {
         match self {
             Self::SocketIo(session) => session.place_in(group, client),
             Self::Raw(_)
+            | Self::Engine(_)
             | Self::Centrifuge(_)
             | Self::Head(_)
             | Self::Away(_)

@@ -19,6 +19,7 @@ impl<S> Session<S> {
             Self::SocketIo(session) => session.disconnect_socket(namespace, close, handler, cx),
             Self::Head(_)
             | Self::Raw(_)
+            | Self::Engine(_)
             | Self::Centrifuge(_)
             | Self::Away(_)
             | Self::Probe(_)
@@ -42,6 +43,7 @@ impl<S> Session<S> {
             Self::SocketIo(session) => session.ask_socket(namespace, question, (number, is_dropped), cx),
             Self::Head(_)
             | Self::Raw(_)
+            | Self::Engine(_)
             | Self::Centrifuge(_)
             | Self::Away(_)
             | Self::Probe(_)
@@ -65,6 +67,7 @@ impl<S> Session<S> {
             Self::SocketIo(session) => session.socket_facts(namespace, unix_ms, handler, cx),
             Self::Head(_)
             | Self::Raw(_)
+            | Self::Engine(_)
             | Self::Centrifuge(_)
             | Self::Away(_)
             | Self::Probe(_)

@@ -52,11 +52,20 @@ impl<W: World> Shard<W> {
         let Some(key) = carry.conns.insert_with(conn) else { return };
         carry.counters.connections.add(1);
         carry.counters.plain_lines.add(u64::from(carry.conns.entry(key).is_some_and(Conn::is_plain_layered)));
-        carry.with_session(key, |session, _, cx| session.open_polled(opening, cx));
+        let open = carry.with_session(key, |session, handler, cx| session.open_polled(opening, handler, cx));
+        let Some(outcome) = open.flatten() else {
+            carry.clear_out();
+            carry.answer_request(receipt, PollRefusal::Forbidden.response());
+            return self.channels().close(key, CloseReason::Answered);
+        };
         carry.after_progress(key, Phase::Opening, true);
         carry.queue_out(key);
         carry.park(key, Parked { receipt, opens: true });
-        carry.arm(key);
+        self.clients().act(key);
+        match outcome {
+            Ok(()) => self.carry().arm(key),
+            Err(reason) => self.channels().close(key, reason),
+        }
     }
 
     /// Answers with the session's output, now or when there is some.

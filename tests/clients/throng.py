@@ -21,6 +21,44 @@ def free_port():
         return port
 
 
+class Example:
+    """One of the repository's examples, built beside the server, with its address and further arguments; a context manager."""
+
+    def __init__(self, name, *arguments):
+        self.port = free_port()
+        self.http = f"http://127.0.0.1:{self.port}"
+        program = os.path.join(os.path.dirname(os.environ["THRONG_BIN"]), "examples", name)
+        self.log = tempfile.TemporaryFile("w+")
+        command = [program, f"127.0.0.1:{self.port}", *arguments]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+
+    def __enter__(self):
+        wait_until_reachable(self.process, [self.port], self.log)
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+
+def wait_until_reachable(process, ports, log):
+    """Waits until a program accepts connections at these ports; raises with what it said if it does not."""
+    end = time.monotonic() + 10
+    while True:
+        try:
+            for port in ports:
+                socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                log.seek(0)
+                raise RuntimeError(f"the server did not start: {log.read()}") from None
+            time.sleep(0.02)
+
+
 class Server:
     """`throng serve` with two shards, an echo endpoint, further flags, and a configuration in TOML; a context manager."""
 
@@ -43,18 +81,8 @@ class Server:
         self.process = subprocess.Popen([*command, "--shards", "2", "--echo", "/echo", *flags], stderr=self.log)
 
     def __enter__(self):
-        end = time.monotonic() + 10
-        while True:
-            try:
-                for port in self.listeners:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                return self
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    self.process.kill()
-                    self.log.seek(0)
-                    raise RuntimeError(f"the server did not start: {self.log.read()}") from None
-                time.sleep(0.02)
+        wait_until_reachable(self.process, self.listeners, self.log)
+        return self
 
     def __exit__(self, *_):
         if self.process.poll() is None:

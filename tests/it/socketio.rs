@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use throng::parts::shard::counters::Counters;
-use throng::socketio::SocketIo;
 use throng::{Config, Outcome, Server as Embedded, SocketIoOptions};
 
 use crate::support::peer::{BINARY, CLOSE, TEXT};
@@ -17,7 +16,9 @@ use crate::support::{Frame, Peer, Server};
 #[expect(dead_code, unreachable_pub, reason = "elsewhere it is a program of its own")]
 mod conformance;
 
+mod engine;
 mod identity;
+mod old;
 pub(crate) mod polling;
 mod upgrade;
 
@@ -38,18 +39,15 @@ impl Running {
 
     fn start_with(socketio: SocketIoOptions, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
-            listen: vec![([127, 0, 0, 1], 0).into()],
-            control: None,
             shards: 2,
             pin: false,
             // A shard's table would begin as a copy of this process's and keep the sockets of other tests open.
             private_descriptors: false,
-            socketio,
-            ..Config::default()
+            ..conformance::config(([127, 0, 0, 1], 0).into(), socketio)
         };
         config.timeouts.drain_ms = 50;
         change(&mut config);
-        let server = Embedded::start(&config, |_shard| SocketIo(conformance::Echo)).unwrap();
+        let server = Embedded::start(&config, |_shard| conformance::Echo).unwrap();
         let (address, drain) = (server.addresses()[0], Box::new(server.drainer()));
         let counters = server.counters().to_vec();
         Self { address, counters, drain, thread: thread::spawn(|| server.wait().unwrap()) }

@@ -13,8 +13,8 @@ use throng::socketio::{Acked, Admit, Binary, Connecting, Ending, Event, Events, 
 
 use super::{cut, endpoints, server_frames};
 
-const HEAD: &[u8] = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
-                      Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const HEAD: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+                    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 const TEXT: u8 = 1;
 /// Limit of a packet with its attachments.
 const PAYLOAD_BYTES_MAX: usize = 600;
@@ -72,8 +72,17 @@ impl Events for App {
     }
 }
 
-/// The first four bytes are a plan for cutting, the fifth says whether the endpoint speaks msgpack. Then come messages:
-/// a byte that says whether it is binary, its length, and its bytes.
+/// The language of the client and the endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    Json,
+    MsgPack,
+    /// Engine.IO 3.
+    Old,
+}
+
+/// The first four bytes are a plan for cutting, the fifth says whether the endpoint speaks msgpack, or the client Engine.IO
+/// 3. Then come messages: a byte that says whether it is binary, its length, and its bytes.
 ///
 /// # Panics
 /// When something does not hold that must.
@@ -96,18 +105,26 @@ pub fn socketio_session(data: &[u8]) {
         bytes.extend([0; 4]);
         bytes.extend_from_slice(payload);
     }
-    let is_msgpack = flags & 1 != 0;
-    let whole = lived(&[&bytes], is_msgpack);
-    assert_eq!(lived(&cut(&bytes, plan), is_msgpack), whole, "pieces change nothing");
+    let speech = match flags & 3 {
+        0 => Speech::Json,
+        2 => Speech::Old,
+        _ => Speech::MsgPack,
+    };
+    let whole = lived(&[&bytes], speech);
+    assert_eq!(lived(&cut(&bytes, plan), speech), whole, "pieces change nothing");
 }
 
 /// The output of a session for these pieces, and its end.
-fn lived(pieces: &[&[u8]], is_msgpack: bool) -> (Vec<u8>, Result<(), CloseReason>) {
-    let mut life = Life::new(is_msgpack);
-    life.call(0, |session, app, cx| session.receive(&mut HEAD.to_vec(), app, cx)).expect("a good request");
-    let connect: &[u8] = match is_msgpack {
-        false => b"\x81\x82\0\0\0\x0040",
-        true => b"\x82\x8d\0\0\0\0\x82\xa4type\x00\xa3nsp\xa1/",
+fn lived(pieces: &[&[u8]], speech: Speech) -> (Vec<u8>, Result<(), CloseReason>) {
+    let mut life = Life::new(speech);
+    let head = if speech == Speech::Old { HEAD.replace("EIO=4", "EIO=3") } else { HEAD.to_owned() };
+    life.call(0, |session, app, cx| session.receive(&mut head.into_bytes(), app, cx))
+        .expect("a good request");
+    let connect: &[u8] = match speech {
+        Speech::Json => b"\x81\x82\0\0\0\x0040",
+        Speech::MsgPack => b"\x82\x8d\0\0\0\0\x82\xa4type\x00\xa3nsp\xa1/",
+        // It does not ask to be connected: any packet shows that it has begun.
+        Speech::Old => b"\x81\x81\0\0\0\x002",
     };
     life.call(0, |session, app, cx| session.receive(&mut connect.to_vec(), app, cx)).expect("a good packet");
     life.answer();
@@ -127,30 +144,35 @@ fn lived(pieces: &[&[u8]], is_msgpack: bool) -> (Vec<u8>, Result<(), CloseReason
     let (reason, mut actions) = (outcome.clone().err().unwrap_or(CloseReason::Hangup), Vec::new());
     session.closed(&mut app, client(), &reason, (&settings, &mut actions));
     assert_eq!(app.0.live, 0, "each state is returned");
-    check(&out, is_msgpack);
+    check(&out, speech);
     (out, outcome)
 }
 
 /// Every message is a packet that a client can read.
-fn check(out: &[u8], is_msgpack: bool) {
+fn check(out: &[u8], speech: Speech) {
     let head = out.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
     let mut attachments = 0;
     for (opcode, payload) in server_frames(&out[head..]).into_iter().skip(1) {
         if opcode != TEXT && attachments > 0 {
+            assert!(
+                speech != Speech::Old || payload.first() == Some(&4),
+                "its type is in front: {payload:?}"
+            );
             attachments -= 1;
             continue;
         }
         assert_eq!(attachments, 0, "attachments stand directly behind their packet");
         if opcode != TEXT {
-            assert!(is_msgpack && msgpack::read(payload).is_ok(), "{payload:?}");
+            assert!(speech == Speech::MsgPack && msgpack::read(payload).is_ok(), "{payload:?}");
             continue;
         }
         let text = std::str::from_utf8(payload).expect("text is text");
         let Some(packet) = text.strip_prefix('4') else {
-            assert_eq!(text, "2");
+            assert!(if speech == Speech::Old { text.starts_with('3') } else { text == "2" }, "{text}");
             continue;
         };
-        attachments = read(SocketProtocol::V5, packet, 10).expect("a packet").1;
+        let protocol = if speech == Speech::Old { SocketProtocol::V4 } else { SocketProtocol::V5 };
+        attachments = read(protocol, packet, 10).expect("a packet").1;
     }
     assert_eq!(attachments, 0, "no attachment is missing");
 }
@@ -169,9 +191,10 @@ struct Life {
 }
 
 impl Life {
-    fn new(is_msgpack: bool) -> Self {
+    fn new(speech: Speech) -> Self {
         let socketio = SocketIoOptions {
-            is_msgpack,
+            is_msgpack: speech == Speech::MsgPack,
+            allow_eio3: speech == Speech::Old,
             payload_bytes_max: PAYLOAD_BYTES_MAX,
             namespaces_max: 3,
             ..SocketIoOptions::default()

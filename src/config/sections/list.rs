@@ -358,6 +358,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         |s| Slot::Count(&mut s.socketio.events_waiting_max, 1..=65_536),
     ),
     key(
+        "socketio.allow_eio3",
+        "Serve clients of Socket.IO 1 and 2 (Engine.IO 3) as well; not with the parser msgpack",
+        |s| Slot::Switch(&mut s.socketio.allow_eio3),
+    ),
+    key(
         "socketio.namespaces_max",
         "Namespaces of one Socket.IO connection at a time; beyond it, connect_error",
         |s| Slot::Count(&mut s.socketio.namespaces_max, 1..=255),

@@ -257,7 +257,7 @@ fn origins(sections: &Sections, tell: Tell<'_>) {
     }
 }
 
-/// Checks the names of Socket.IO's transports.
+/// Checks the names of Socket.IO's transports, and that its clients can read what they get.
 fn socketio(sections: &Sections, tell: Tell<'_>) {
     let transports = &sections.socketio.transports;
     let is_known = |name: &String| name == "polling" || name == "websocket";
@@ -273,6 +273,10 @@ fn socketio(sections: &Sections, tell: Tell<'_>) {
     if let Some(at) = sections.socketio.rules.iter().position(hook) {
         let complaint = format!("rule {}: expected socketio.proxy.event.endpoint with do = \"hook\"", at + 1);
         tell("socketio.rules".to_owned(), complaint);
+    }
+    if sections.socketio.allow_eio3 && sections.socketio.is_msgpack {
+        let complaint = "does not go together with socketio.parser = \"msgpack\": clients of Socket.IO 2 pack differently";
+        tell("socketio.allow_eio3".to_owned(), complaint.to_owned());
     }
 }
 

@@ -15,6 +15,10 @@ use super::{
 const SEPARATOR: u8 = 0x1e;
 /// The longest length that is read in protocol 3, in digits; no body is that long.
 const LENGTH_DIGITS_MAX: usize = 10;
+/// Stands in front of a packet of text in a binary body of protocol 3.
+const TEXT: u8 = 0;
+/// Stands in front of a binary packet there.
+const BINARY: u8 = 1;
 /// Ends the digits of a length in a binary body of protocol 3.
 const LENGTH_END: u8 = 255;
 
@@ -122,6 +126,18 @@ fn end_of_units(text: &str, units: usize) -> Option<usize> {
 
 /// The packet at the front of a binary body of protocol 3.
 fn binary<'a>(left: &mut &'a [u8]) -> Result<EnginePacket<'a>, EngineError> {
+    match binary_parts(left)? {
+        (TEXT, packet) => {
+            let text = simdutf8::basic::from_utf8(packet).map_err(|_| EngineError::NotUtf8)?;
+            read_text(EngineProtocol::V3, text)
+        }
+        (BINARY, packet) => read_binary(EngineProtocol::V3, packet),
+        (other, _) => Err(EngineError::UnknownType(other)),
+    }
+}
+
+/// The mark and the bytes of the packet at the front of a binary body of protocol 3.
+fn binary_parts<'a>(left: &mut &'a [u8]) -> Result<(u8, &'a [u8]), EngineError> {
     let (&mark, rest) = left.split_first().ok_or(EngineError::Length)?;
     let digits = rest.iter().take(LENGTH_DIGITS_MAX + 1).position(|&byte| byte == LENGTH_END);
     let digits = &rest[..digits.filter(|&count| count > 0).ok_or(EngineError::Length)?];
@@ -132,14 +148,34 @@ fn binary<'a>(left: &mut &'a [u8]) -> Result<EnginePacket<'a>, EngineError> {
     let (packet, behind) =
         data.split_at_checked(length.ok_or(EngineError::Length)?).ok_or(EngineError::Length)?;
     *left = behind;
-    match mark {
-        0 => {
-            let text = simdutf8::basic::from_utf8(packet).map_err(|_| EngineError::NotUtf8)?;
-            read_text(EngineProtocol::V3, text)
+    Ok((mark, packet))
+}
+
+/// Makes the bytes since `start` a packet of a binary body of protocol 3.
+pub fn wrap_v3(out: &mut Vec<u8>, start: usize, is_binary: bool) {
+    let end = out.len();
+    put_binary_head(out, if is_binary { BINARY } else { TEXT }, end - start);
+    let moved = out.len() - end;
+    out[start..].rotate_right(moved);
+}
+
+/// Whether a body begins as a binary one of protocol 3 does, and no other.
+pub fn is_binary_v3(body: &[u8]) -> bool {
+    matches!(body.first(), Some(&(TEXT | BINARY)))
+}
+
+/// The shortest form of a body of [`wrap_v3`]'s packets, and whether that is binary: it is text, unless a packet is binary.
+pub fn shortest_v3(body: Vec<u8>) -> (Vec<u8>, bool) {
+    let mut text = Vec::with_capacity(body.len());
+    let mut writer = PayloadWriter::new(&mut text, PayloadForm::V3Text, usize::MAX);
+    let mut left = &body[..];
+    while let Ok((TEXT, packet)) = binary_parts(&mut left) {
+        writer.packet(std::str::from_utf8(packet).unwrap_or_default());
+        if left.is_empty() {
+            return (text, false);
         }
-        1 => read_binary(EngineProtocol::V3, packet),
-        other => Err(EngineError::UnknownType(other)),
     }
+    (body, true)
 }
 
 /// How the packets of an answer are written.
@@ -190,7 +226,7 @@ impl<'o> PayloadWriter<'o> {
                 out.extend_from_slice(packet.as_bytes());
             }
             PayloadForm::V3Binary => {
-                put_binary_head(out, 0, packet.len());
+                put_binary_head(out, TEXT, packet.len());
                 out.extend_from_slice(packet.as_bytes());
             }
         })
@@ -211,7 +247,7 @@ impl<'o> PayloadWriter<'o> {
                 put_text(out, kind, text);
             }
             PayloadForm::V3Binary => {
-                put_binary_head(out, 0, 1 + text.len());
+                put_binary_head(out, TEXT, 1 + text.len());
                 put_text(out, kind, text);
             }
         })
@@ -232,7 +268,7 @@ impl<'o> PayloadWriter<'o> {
                 put_base64(out, EngineProtocol::V3, data);
             }
             PayloadForm::V3Binary => {
-                put_binary_head(out, 1, 1 + data.len());
+                put_binary_head(out, BINARY, 1 + data.len());
                 super::put_binary(out, EngineProtocol::V3, data);
             }
         })

@@ -135,6 +135,31 @@ fn bodies_of_protocol_3() {
 }
 
 #[test]
+fn packets_for_a_poll_of_protocol_3_become_text_unless_one_is_binary() {
+    let body = |packets: &[(&[u8], bool)]| {
+        let mut body = Vec::new();
+        for (packet, is_binary) in packets {
+            let start = body.len();
+            body.extend_from_slice(packet);
+            wrap_v3(&mut body, start, *is_binary);
+        }
+        assert!(is_binary_v3(&body));
+        shortest_v3(body)
+    };
+    assert_eq!(body(&[(b"4hello", false)]), (b"6:4hello".to_vec(), false));
+    let wide = "4a😀€".as_bytes();
+    assert_eq!(body(&[(wide, false), (b"6", false)]), ("5:4a😀€1:6".as_bytes().to_vec(), false));
+    let both = [(&b"4hello"[..], false), (&[4, 1, 2, 3, 4], true), (b"3", false)];
+    assert_eq!(
+        body(&both),
+        (b"\x00\x06\xff4hello\x01\x05\xff\x04\x01\x02\x03\x04\x00\x01\xff3".to_vec(), true)
+    );
+    for other in [&b""[..], b"4a\x1eb", b"bAQ==", b"1:6"] {
+        assert!(!is_binary_v3(other), "{other:?}");
+    }
+}
+
+#[test]
 fn bodies_of_protocol_3_that_are_malformed() {
     use EngineError::{Empty, Length, NotAMessage, UnknownType};
     let text: [(&str, EngineError); 14] = [

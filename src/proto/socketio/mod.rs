@@ -60,6 +60,15 @@ pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
 }
 
+/// The query behind a namespace's name, as the object that later protocols have in its place. The last of several values of
+/// one name counts.
+pub fn query_as_json(query: &str) -> String {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let object: serde_json::Map<String, serde_json::Value> =
+        pairs.map(|(name, value)| (name.into_owned(), value.into_owned().into())).collect();
+    serde_json::Value::Object(object).to_string()
+}
+
 /// One packet, borrowed from where it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packet<'a> {

@@ -1,37 +1,50 @@
-//! Engine.IO sessions of protocol 4: open, heartbeat, close, and packets in both directions.
+//! Engine.IO sessions of protocols 4 and 3: open, heartbeat, close, and packets in both directions.
 //!
 //! * `open` answers requests: it opens a session, or refuses as the protocol demands.
 //! * `opening`: the kept part of the request.
 //! * `outlet`: how packets leave. Nothing else knows whether a session is a WebSocket or is polled.
+//! * `input`: messages of a client's WebSocket. `messages`: sessions whose content is messages for a handler.
 //!
-//! Invariant: the server pings every `ping_interval`, whatever else it sends: clients close when no ping has come for an
-//! interval and a timeout. Left out: the content of messages ([`super::socketio`]); a WebSocket before the upgrade
-//! ([`super::probe`]).
+//! Invariant: in protocol 4 the server pings every `ping_interval`, whatever else it sends: clients close when no ping has
+//! come for an interval and a timeout. In protocol 3 the client pings, and the server ends a session without pings. Left
+//! out: Socket.IO ([`super::socketio`]); a WebSocket before the upgrade ([`super::probe`]).
 
+mod input;
+mod messages;
 mod open;
 mod opening;
 mod outlet;
 
-pub(in crate::session) use open::{Handshake, PollQuery, open};
+pub(in crate::session) use input::next_message;
+pub use messages::EngineClient;
+pub(in crate::session) use messages::{EngineForm, Messages};
+pub(in crate::session) use open::{Handshake, PollQuery, Wanted, open};
 pub(in crate::session) use opening::EngineOpening;
-pub(in crate::session) use outlet::{Outlet, Target, end_of_poll, noop_of_poll, polled_body};
+pub(in crate::session) use outlet::{Outlet, Target, polled_body};
 
 use super::probe::Way;
 use super::socketio::SocketIoOptions;
 use super::{Action, CloseReason, Context};
-use crate::proto::engine::{Content, EnginePacket, PacketKind};
+use crate::proto::engine::{Content, EnginePacket, EngineProtocol, PacketKind};
 
 /// Intervals from this size on are rounded up to [`COARSE_MS`], so that heartbeats of many sessions share a turn.
 const COARSE_FROM_MS: u64 = 2000;
 /// The unit of long intervals, in milliseconds: a shard handles its other deadlines in the same steps.
 const COARSE_MS: u64 = 128;
 
+/// Time from the answer to an upgrade until a client of protocol 3 gets the packet that opens its session, in milliseconds,
+/// unless it sends something before. Some of those clients lose what arrives together with that answer.
+const OPENING_MS: u64 = 10;
+
 /// The state of one session.
 #[derive(Debug)]
 pub(in crate::session) struct Engine {
-    /// Time of the next ping, or end of the time for its answer, in milliseconds of the shard's clock.
+    /// Time of the next ping, or end of the time for its answer, in milliseconds of the shard's clock; in protocol 3, end
+    /// of the time for the client's next ping.
     due_ms: u64,
     awaits_pong: bool,
+    /// Whether the client is still to be told that the session is open.
+    is_opening: bool,
     outlet: Outlet,
 }
 
@@ -39,9 +52,31 @@ impl Engine {
     /// A session that begins now. The first ping comes after a part of the interval that depends on the connection, so
     /// that sessions that came together are not pinged together.
     fn new(outlet: Outlet, cx: &Context<'_>) -> Self {
+        if outlet.protocol == EngineProtocol::V3 {
+            let is_opening = !outlet.is_polled;
+            let due_ms = if is_opening { cx.now_ms + OPENING_MS } else { client_deadline(cx) };
+            return Self { due_ms, awaits_pong: false, is_opening, outlet };
+        }
         let interval_ms = cx.settings.socketio.ping_interval_ms;
         let first_ms = if interval_ms < COARSE_FROM_MS { interval_ms } else { spread(cx, interval_ms) };
-        Self { due_ms: deadline(cx.now_ms, first_ms), awaits_pong: false, outlet }
+        Self { due_ms: deadline(cx.now_ms, first_ms), awaits_pong: false, is_opening: false, outlet }
+    }
+
+    /// Whether the client is still to be told that the session is open: by [`Engine::open_now`], before anything else.
+    pub(in crate::session) fn is_opening(&self) -> bool {
+        self.is_opening
+    }
+
+    /// Whether the time for that has come.
+    pub(in crate::session) fn is_opening_due(&self, now_ms: u64) -> bool {
+        self.is_opening && self.due_ms <= now_ms
+    }
+
+    /// Tells the client that the session is open.
+    pub(in crate::session) fn open_now(&mut self, cx: &mut Context<'_>) {
+        self.is_opening = false;
+        self.due_ms = client_deadline(cx);
+        open::put_open(self.outlet, cx);
     }
 
     /// How packets leave.
@@ -89,24 +124,36 @@ impl Engine {
             // Any packet shows that the client lives.
             self.hear(cx);
         }
-        match packet.kind {
-            PacketKind::Message => Ok(Some(packet.content)),
-            PacketKind::Pong => {
+        match (packet.kind, self.outlet.protocol) {
+            (PacketKind::Message, _) => Ok(Some(packet.content)),
+            (PacketKind::Pong, EngineProtocol::V4) => {
                 cx.counts.pongs += 1;
                 Ok(None)
             }
-            PacketKind::Close => Err(CloseReason::Peer(1005)),
-            PacketKind::Ping => Err(CloseReason::Malformed("in Engine.IO 4 only the server pings")),
+            (PacketKind::Ping, EngineProtocol::V3) => {
+                self.due_ms = client_deadline(cx);
+                // Only messages are binary.
+                let data = if let Content::Text(text) = packet.content { text } else { "" };
+                self.outlet.put_control(PacketKind::Pong, data, cx.out);
+                Ok(None)
+            }
+            (PacketKind::Close, _) => Err(CloseReason::Peer(1005)),
+            (PacketKind::Ping, EngineProtocol::V4) => {
+                Err(CloseReason::Malformed("in Engine.IO 4 only the server pings"))
+            }
+            (PacketKind::Pong, EngineProtocol::V3) => {
+                Err(CloseReason::Malformed("in Engine.IO 3 only the client pings"))
+            }
             // Clients post a noop while they upgrade; an upgrade has its own WebSocket. Neither has an effect here.
-            PacketKind::Open | PacketKind::Upgrade | PacketKind::Noop => Ok(None),
+            (PacketKind::Open | PacketKind::Upgrade | PacketKind::Noop, _) => Ok(None),
         }
     }
 
-    /// Sends a ping, or ends the session if the last one was not answered in time. `is_unread`: input of the client is not
-    /// read for now.
+    /// Sends a ping, or ends the session if the last one was not answered in time; in protocol 3 if the client has not
+    /// pinged. `is_unread`: input of the client is not read for now.
     ///
     /// # Errors
-    /// The client did not answer.
+    /// The client did not answer, or did not ping.
     pub(in crate::session) fn timer(
         &mut self,
         is_unread: bool,
@@ -116,7 +163,7 @@ impl Engine {
             return Ok(());
         }
         let SocketIoOptions { ping_timeout_ms, .. } = cx.settings.socketio;
-        if self.awaits_pong {
+        if self.awaits_pong || self.outlet.protocol == EngineProtocol::V3 {
             // The client's input is not read while this much waits for it: its answer may be there.
             if is_unread {
                 // Nor while its earlier input waits.
@@ -131,6 +178,12 @@ impl Engine {
         self.due_ms = deadline(cx.now_ms, ping_timeout_ms);
         Ok(())
     }
+}
+
+/// The end of the time for the next ping of a client, in protocol 3.
+fn client_deadline(cx: &Context<'_>) -> u64 {
+    let SocketIoOptions { ping_interval_ms, ping_timeout_ms, .. } = cx.settings.socketio;
+    deadline(cx.now_ms, ping_interval_ms.saturating_add(ping_timeout_ms))
 }
 
 /// The time after this many milliseconds.

@@ -2,37 +2,56 @@
 //!
 //! Invariant: a refusal has the protocol's code and message: clients and test suites look at them.
 
-use super::outlet::SEPARATOR;
 use super::{Engine, EngineOpening, Outlet};
 use crate::base::slots::Key;
 use crate::proto::engine::{EngineProtocol, EngineQuery, EngineRefusal, Open, TransportAsked};
 use crate::proto::http::{Refusal, Request, Status, connection_line};
+use crate::proto::ws::Deflate;
 use crate::proto::ws::handshake::Upgrade;
-use crate::proto::ws::{Deflate, Kind, frame};
-use crate::session::Context;
 use crate::session::endpoint::{Opened, admit_client};
 use crate::session::polling::{Poll, PollAsk, PollOpening};
 use crate::session::probe::{UpgradeAsk, Way};
+use crate::session::{Context, SocketIoOptions};
 
-/// A session that was opened by WebSocket.
+/// The content of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::session) enum Wanted {
+    /// Sockets of Socket.IO.
+    Sockets,
+    /// Messages for the handler.
+    Messages,
+}
+
+/// A session whose client was told that it is open, unless [`Engine::is_opening`].
 #[derive(Debug)]
 pub(in crate::session) struct Handshake {
+    pub(in crate::session) wanted: Wanted,
     pub(in crate::session) engine: Engine,
     /// The kept part of the request, if any.
     pub(in crate::session) opening: Option<Box<EngineOpening>>,
 }
 
-/// A request that opens a session by HTTP long-polling: the kept part of it.
+/// A request that opens a session by HTTP long-polling.
 #[derive(Debug, PartialEq)]
-pub(in crate::session) struct PollQuery(Option<Box<EngineOpening>>);
+pub(in crate::session) struct PollQuery {
+    wanted: Wanted,
+    protocol: EngineProtocol,
+    /// Whether the client reads no binary bodies.
+    base64: bool,
+    /// The kept part of the request, if any.
+    opening: Option<Box<EngineOpening>>,
+}
 
 impl PollQuery {
     /// Opens the session, and appends the packet that says so to `cx.out`.
     pub(in crate::session) fn open(self, cx: &mut Context<'_>) -> Handshake {
         let is_msgpack = cx.settings.socketio.is_msgpack;
-        let outlet = Outlet { base64: true, is_msgpack, deflate: Deflate::Off, is_polled: true };
+        let Self { wanted, protocol, base64, opening } = self;
+        // Bodies of protocol 4 are text.
+        let base64 = base64 || protocol == EngineProtocol::V4;
+        let outlet = Outlet { protocol, base64, is_msgpack, deflate: Deflate::Off, is_polled: true };
         put_open(outlet, cx);
-        Handshake { engine: Engine::new(outlet, cx), opening: self.0 }
+        Handshake { wanted, engine: Engine::new(outlet, cx), opening }
     }
 }
 
@@ -56,6 +75,7 @@ enum Wish {
 /// # Errors
 /// A refused upgrade, or one that is no valid WebSocket request; the connection ends.
 pub(in crate::session) fn open(
+    wanted: Wanted,
     request: &Request<'_>,
     body: &[u8],
     cors: &str,
@@ -65,13 +85,15 @@ pub(in crate::session) fn open(
     let query = EngineQuery::read(text);
     let is_upgrade = request.has_token("upgrade", "websocket");
     let place = |sid: &str| cx.settings.secret.place(sid);
-    let transports = &cx.settings.socketio.transports;
+    let options = &cx.settings.socketio;
     let poll = |place, ask| Ok(Opened::Poll(Poll { place, ask }));
-    match check(&query, request.method, is_upgrade, transports, place) {
-        Ok(Wish::WebSocket) => open_websocket(request, &query, cx).map(Opened::Engine),
+    match check(&query, request.method, is_upgrade, options, place) {
+        Ok(Wish::WebSocket) => open_websocket(wanted, request, &query, cx).map(Opened::Engine),
         Ok(Wish::Polling) => {
             admit_client(cx)?;
-            let query = PollQuery(EngineOpening::of(request, &cx.settings.endpoints));
+            let EngineQuery { protocol, base64, .. } = query;
+            let opening = EngineOpening::of(request, &cx.settings.endpoints);
+            let query = PollQuery { wanted, protocol, base64, opening };
             poll(None, PollAsk::Open(PollOpening(query)))
         }
         Ok(Wish::Fetch(place)) => poll(Some(place), PollAsk::Fetch),
@@ -99,6 +121,7 @@ pub(in crate::session) fn open(
 
 /// Accepts a WebSocket, and opens a session.
 fn open_websocket(
+    wanted: Wanted,
     request: &Request<'_>,
     query: &EngineQuery<'_>,
     cx: &mut Context<'_>,
@@ -107,22 +130,35 @@ fn open_websocket(
     admit_client(cx)?;
     upgrade.write(cx.out);
     let outlet = Outlet {
+        protocol: query.protocol,
         base64: query.base64,
         is_msgpack: cx.settings.socketio.is_msgpack,
         deflate: upgrade.deflate(),
         is_polled: false,
     };
-    put_open(outlet, cx);
+    let engine = Engine::new(outlet, cx);
+    if !engine.is_opening() {
+        put_open(outlet, cx);
+    }
     let opening = EngineOpening::of(request, &cx.settings.endpoints);
-    Ok(Handshake { engine: Engine::new(outlet, cx), opening })
+    Ok(Handshake { wanted, engine, opening })
 }
 
 /// Appends the packet that opens a session.
-fn put_open(outlet: Outlet, cx: &mut Context<'_>) {
+pub(super) fn put_open(outlet: Outlet, cx: &mut Context<'_>) {
     let options = &cx.settings.socketio;
     let may_upgrade = outlet.is_polled && options.transports.iter().any(|served| served == "websocket");
+    let (shard, conn) = (cx.client.shard, Key::from_token(cx.client.token));
+    let sid = match outlet.protocol {
+        // Its clients take it for the id of their socket.
+        EngineProtocol::V3 => {
+            let id = cx.settings.secret.short_session(shard, conn);
+            String::from_utf8_lossy(&id).into_owned()
+        }
+        EngineProtocol::V4 => cx.settings.secret.session(shard, conn),
+    };
     let open = Open {
-        sid: &cx.settings.secret.session(cx.client.shard, Key::from_token(cx.client.token)),
+        sid: &sid,
         may_upgrade,
         ping_interval_ms: options.ping_interval_ms,
         ping_timeout_ms: options.ping_timeout_ms,
@@ -130,10 +166,7 @@ fn put_open(outlet: Outlet, cx: &mut Context<'_>) {
     };
     let start = cx.out.len();
     open.put(cx.out);
-    match outlet.is_polled {
-        true => cx.out.push(SEPARATOR),
-        false => frame::wrap(cx.out, start, Kind::Text),
-    }
+    outlet.end_plain(cx.out, start);
 }
 
 /// Checks a request, in the order of the reference.
@@ -141,7 +174,7 @@ fn check(
     query: &EngineQuery<'_>,
     method: &str,
     is_upgrade: bool,
-    transports: &[String],
+    options: &SocketIoOptions,
     place: impl FnOnce(&str) -> Option<(u16, Key)>,
 ) -> Result<Wish, EngineRefusal> {
     let (name, is_websocket) = match query.transport {
@@ -150,7 +183,7 @@ fn check(
         TransportAsked::Unknown => ("", false),
     };
     // JSONP is a kind of polling that is not served.
-    if query.jsonp || !transports.iter().any(|served| served == name) {
+    if query.jsonp || !options.transports.iter().any(|served| served == name) {
         return Err(EngineRefusal::UnknownTransport);
     }
     if let Some(sid) = &query.sid {
@@ -168,11 +201,11 @@ fn check(
     if is_websocket != is_upgrade {
         return Err(EngineRefusal::BadRequest);
     }
-    match (query.protocol, is_websocket) {
-        (EngineProtocol::V4, true) => Ok(Wish::WebSocket),
-        (EngineProtocol::V4, false) => Ok(Wish::Polling),
-        (EngineProtocol::V3, _) => Err(EngineRefusal::UnsupportedProtocol),
+    // Clients of protocol 3 pack their packets differently.
+    if query.protocol == EngineProtocol::V3 && (!options.allow_eio3 || options.is_msgpack) {
+        return Err(EngineRefusal::UnsupportedProtocol);
     }
+    Ok(if is_websocket { Wish::WebSocket } else { Wish::Polling })
 }
 
 fn put_refusal(refusal: EngineRefusal, request: &Request<'_>, cors: &str, out: &mut Vec<u8>) {
@@ -195,7 +228,6 @@ mod tests {
 
     #[test]
     fn requests_are_refused_in_the_order_of_the_reference() {
-        const BOTH: &[&str] = &["polling", "websocket"];
         let known = Key::from_token(7);
         let bad = Some((3, "Bad request"));
         for (query, method, is_upgrade, expected) in [
@@ -225,9 +257,9 @@ mod tests {
             ("transport=websocket", "GET", true, Some((5, "Unsupported protocol version"))),
             ("transport=polling", "GET", false, Some((5, "Unsupported protocol version"))),
         ] {
-            let transports: Vec<String> = BOTH.iter().map(|&name| name.to_owned()).collect();
             let place = |sid: &str| (sid == "x").then_some((0, known));
-            let outcome = check(&EngineQuery::read(query), method, is_upgrade, &transports, place);
+            let outcome =
+                check(&EngineQuery::read(query), method, is_upgrade, &SocketIoOptions::default(), place);
             let refused = outcome.err().map(|refusal| (refusal.code(), refusal.message()));
             assert_eq!(refused, expected, "{method} {query}");
         }
@@ -238,8 +270,24 @@ mod tests {
         for (served, query, is_upgrade) in
             [("websocket", "EIO=4&transport=polling", false), ("polling", "EIO=4&transport=websocket", true)]
         {
-            let outcome = check(&EngineQuery::read(query), "GET", is_upgrade, &[served.to_owned()], |_| None);
+            let options =
+                SocketIoOptions { transports: vec![served.to_owned()], ..SocketIoOptions::default() };
+            let outcome = check(&EngineQuery::read(query), "GET", is_upgrade, &options, |_| None);
             assert_eq!(outcome, Err(EngineRefusal::UnknownTransport), "{query}");
+        }
+    }
+
+    #[test]
+    fn clients_of_protocol_3_are_served_when_that_is_allowed_and_with_json_only() {
+        let unsupported = Err(EngineRefusal::UnsupportedProtocol);
+        for (allow_eio3, is_msgpack, expected) in
+            [(true, false, Ok(Wish::Polling)), (true, true, unsupported), (false, false, unsupported)]
+        {
+            let options = SocketIoOptions { allow_eio3, is_msgpack, ..SocketIoOptions::default() };
+            for query in ["EIO=3&transport=polling", "transport=polling", "EIO=abc&transport=polling"] {
+                let outcome = check(&EngineQuery::read(query), "GET", false, &options, |_| None);
+                assert_eq!(outcome, expected, "{query} {options:?}");
+            }
         }
     }
 }

@@ -1,34 +1,33 @@
-//! How packets leave a session: as WebSocket messages, or, by HTTP long-polling, as text with a separator behind each
-//! packet. The last separator is left out when a poll takes what waits.
+//! How packets leave a session: as WebSocket messages, or queued until a poll takes them.
+//!
+//! The queue of protocol 4 is text with a separator behind each packet; the last is left out when a poll takes what waits.
+//! That of protocol 3 is a binary body, which becomes text when no packet is binary. So the first byte of a queue tells
+//! which protocol it is of.
 
-use crate::proto::engine::{self, Content, EngineProtocol, PacketKind, read_text};
+use crate::proto::engine::{self, Content, EnginePacket, EngineProtocol, PacketKind, read_payload};
+use crate::proto::socketio::SocketProtocol;
 use crate::proto::ws::{Deflate, Kind, Press, frame};
 use crate::session::Context;
 
 /// Stands between the packets of a body.
 pub(super) const SEPARATOR: u8 = 0x1e;
 
-/// The body of the answer to a poll: these packets.
-pub(in crate::session) fn polled_body(mut output: Vec<u8>) -> Vec<u8> {
+/// The body of the answer to a poll, these packets, and whether it is binary.
+pub(in crate::session) fn polled_body(mut output: Vec<u8>) -> (Vec<u8>, bool) {
+    if engine::is_binary_v3(&output) {
+        return engine::shortest_v3(output);
+    }
     if output.last() == Some(&SEPARATOR) {
         output.pop();
     }
-    output
-}
-
-/// The packet that ends a session.
-pub(in crate::session) fn end_of_poll() -> Vec<u8> {
-    vec![PacketKind::Close.digit()]
-}
-
-/// The packet that ends a poll without output.
-pub(in crate::session) fn noop_of_poll() -> Vec<u8> {
-    vec![PacketKind::Noop.digit()]
+    (output, false)
 }
 
 /// How packets leave a session: all that determines their bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::session) struct Outlet {
+    /// The protocol of the client.
+    pub(in crate::session) protocol: EngineProtocol,
     /// Whether the client reads no binary messages.
     pub(in crate::session) base64: bool,
     /// Whether messages are msgpack.
@@ -46,16 +45,39 @@ pub(in crate::session) struct Target<'t> {
 }
 
 impl Outlet {
-    /// Appends a packet without data.
-    pub(in crate::session) fn control(self, kind: PacketKind, cx: &mut Context<'_>) {
-        self.put_control(kind, cx.out);
+    /// The protocol of Socket.IO that such clients speak.
+    pub(in crate::session) fn socket_protocol(self) -> SocketProtocol {
+        match self.protocol {
+            EngineProtocol::V3 => SocketProtocol::V4,
+            EngineProtocol::V4 => SocketProtocol::V5,
+        }
     }
 
-    /// Appends a packet without data to `out`.
-    pub(in crate::session) fn put_control(self, kind: PacketKind, out: &mut Vec<u8>) {
+    /// Appends a packet without data.
+    pub(in crate::session) fn control(self, kind: PacketKind, cx: &mut Context<'_>) {
+        self.put_control(kind, "", cx.out);
+    }
+
+    /// Appends a packet that is no message to `out`.
+    pub(in crate::session) fn put_control(self, kind: PacketKind, data: &str, out: &mut Vec<u8>) {
+        let start = out.len();
+        engine::put_text(out, kind, data);
+        self.end_plain(out, start);
+    }
+
+    /// Makes the bytes since `start` a packet of text, uncompressed.
+    pub(super) fn end_plain(self, out: &mut Vec<u8>, start: usize) {
         match self.is_polled {
-            true => out.extend_from_slice(&[kind.digit(), SEPARATOR]),
-            false => frame::put_frame(out, Kind::Text, &[kind.digit()]),
+            true => self.end_queued(out, start, false),
+            false => frame::wrap(out, start, Kind::Text),
+        }
+    }
+
+    /// Makes the bytes since `start` a packet that waits for a poll.
+    fn end_queued(self, out: &mut Vec<u8>, start: usize, is_binary: bool) {
+        match self.protocol {
+            EngineProtocol::V3 => engine::wrap_v3(out, start, is_binary),
+            EngineProtocol::V4 => out.push(SEPARATOR),
         }
     }
 
@@ -101,10 +123,22 @@ impl Outlet {
         }
         match begun {
             Some(begun) => frame::end(out, begun, Kind::Text),
-            None if self.is_polled => out.push(SEPARATOR),
+            None if self.is_polled => self.end_queued(out, before, false),
             None => press.wrap(out, before, Kind::Text, self.deflate),
         }
         Ok(())
+    }
+
+    /// Appends a message of a handler.
+    pub(in crate::session) fn put_message(self, kind: Kind, data: &[u8], target: &mut Target<'_>) {
+        if kind == Kind::Binary {
+            return self.put_binary(data, target);
+        }
+        let written: Result<(), std::convert::Infallible> = self.put_text(data.len(), target, |out| {
+            out.extend_from_slice(data);
+            Ok(())
+        });
+        let Ok(()) = written;
     }
 
     /// Appends a binary message.
@@ -112,14 +146,14 @@ impl Outlet {
         let Target { out, press } = target;
         let start = out.len();
         let kind = if self.base64 {
-            engine::put_base64(out, EngineProtocol::V4, data);
+            engine::put_base64(out, self.protocol, data);
             Kind::Text
         } else {
-            engine::put_binary(out, EngineProtocol::V4, data);
+            engine::put_binary(out, self.protocol, data);
             Kind::Binary
         };
         if self.is_polled {
-            return out.push(SEPARATOR);
+            return self.end_queued(out, start, kind == Kind::Binary);
         }
         // Also an empty message is one.
         match out.len() == start {
@@ -131,19 +165,29 @@ impl Outlet {
 
     /// Appends packets, to a WebSocket, that were written for a poll.
     pub(in crate::session) fn put_polled(self, polled: &[u8], target: &mut Target<'_>) {
-        for packet in polled.split(|byte| *byte == SEPARATOR).filter(|packet| !packet.is_empty()) {
-            let text = std::str::from_utf8(packet).unwrap_or_default();
-            let mut data = Vec::new();
-            let content = read_text(EngineProtocol::V4, text).map(|packet| packet.content);
-            if let Ok(Content::Base64(base64)) = content
-                && base64.append_to(&mut data).is_ok()
-            {
-                self.put_binary(&data, target);
-                continue;
+        if polled.is_empty() {
+            return;
+        }
+        let polled = match self.protocol {
+            EngineProtocol::V3 => polled,
+            EngineProtocol::V4 => polled.strip_suffix(&[SEPARATOR]).unwrap_or(polled),
+        };
+        let packets = read_payload(self.protocol, self.protocol == EngineProtocol::V3, polled);
+        for EnginePacket { kind, content } in packets.into_iter().flatten().flatten() {
+            match content {
+                Content::Bytes(data) => self.put_binary(data, target),
+                Content::Base64(base64) => {
+                    let mut data = Vec::with_capacity(base64.decoded_bytes_max());
+                    if base64.append_to(&mut data).is_ok() {
+                        self.put_binary(&data, target);
+                    }
+                }
+                Content::Text(text) => {
+                    let start = target.out.len();
+                    engine::put_text(target.out, kind, text);
+                    target.press.wrap(target.out, start, Kind::Text, self.deflate);
+                }
             }
-            let start = target.out.len();
-            target.out.extend_from_slice(packet);
-            target.press.wrap(target.out, start, Kind::Text, self.deflate);
         }
     }
 }
@@ -154,7 +198,13 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_poll_leaves_by_websocket_packet_by_packet() {
-        let polled = Outlet { base64: true, is_msgpack: false, deflate: Deflate::Off, is_polled: true };
+        let polled = Outlet {
+            protocol: EngineProtocol::V4,
+            base64: true,
+            is_msgpack: false,
+            deflate: Deflate::Off,
+            is_polled: true,
+        };
         let (mut waiting, mut press) = (Vec::new(), Press::new(None));
         let mut target = Target { out: &mut waiting, press: &mut press };
         let text = |target: &mut Target<'_>, text: &str| {
@@ -167,7 +217,7 @@ mod tests {
         text(&mut target, "2[\"a\"]");
         polled.put_binary(&[1, 2, 3], &mut target);
         polled.put_binary(&[], &mut target);
-        polled.put_control(PacketKind::Ping, target.out);
+        polled.put_control(PacketKind::Ping, "", target.out);
         text(&mut target, "2[\"é\"]");
         let by_websocket = |base64| {
             let mut out = Vec::new();
@@ -182,5 +232,29 @@ mod tests {
             [&first[..], b"\x82\x03\x01\x02\x03", b"\x82\x00", ping, &last].concat()
         );
         assert_eq!(by_websocket(true), [&first[..], b"\x81\x05bAQID", b"\x81\x01b", ping, &last].concat());
+    }
+
+    #[test]
+    fn so_it_does_for_clients_of_protocol_3() {
+        for base64 in [false, true] {
+            let outlet = Outlet {
+                protocol: EngineProtocol::V3,
+                base64,
+                is_msgpack: false,
+                deflate: Deflate::Off,
+                is_polled: true,
+            };
+            let (mut waiting, mut press) = (Vec::new(), Press::new(None));
+            let mut target = Target { out: &mut waiting, press: &mut press };
+            outlet.put_message(Kind::Text, "2[\"é\"]".as_bytes(), &mut target);
+            outlet.put_message(Kind::Binary, &[1, 2, 3], &mut target);
+            outlet.put_control(PacketKind::Pong, "data", target.out);
+            let mut out = Vec::new();
+            let outlet = Outlet { is_polled: false, ..outlet };
+            outlet.put_polled(&waiting, &mut Target { out: &mut out, press: &mut press });
+            let binary: &[u8] = if base64 { b"\x81\x06b4AQID" } else { b"\x82\x04\x04\x01\x02\x03" };
+            let first = [b"\x81\x08", "42[\"é\"]".as_bytes()].concat();
+            assert_eq!(out, [&first[..], binary, b"\x81\x053data"].concat(), "{base64}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::{Call, Handler, Message, Outcome, Peer};
 use crate::hub::words::Denied;
 use crate::proto::http::{Refusal, Request, Status};
+use crate::session::engine::EngineClient;
 use crate::session::socketio::{Acked, Admit, Connecting, Ending, Event, Gone, Socket};
 use crate::session::{ClientId, CloseReason};
 
@@ -82,6 +83,10 @@ impl Handler for Echo {
         Ok(())
     }
 
+    fn open_engine(&mut self, _: &EngineClient<'_>, _: &mut Peer<'_, '_>) -> Option<()> {
+        Some(())
+    }
+
     #[inline]
     fn message(
         &mut self,
@@ -145,6 +150,10 @@ impl<A: Handler> Handler for Option<A> {
             Some(handler) => handler.message(state, message, peer),
             None => Ok(()),
         }
+    }
+
+    fn open_engine(&mut self, opening: &EngineClient<'_>, peer: &mut Peer<'_, '_>) -> Option<Self::State> {
+        self.as_mut().and_then(|handler| handler.open_engine(opening, peer))
     }
 
     fn timer(&mut self, state: &mut Self::State, peer: &mut Peer<'_, '_>) -> Result<(), CloseReason> {

@@ -67,6 +67,7 @@ mod tests {
     use crate::base::budget::Budget;
     use crate::base::shared::Shared;
     use crate::hub::Publication;
+    use crate::proto::engine::EngineProtocol;
     use crate::proto::ws::Deflate;
     use std::sync::Arc;
 
@@ -79,7 +80,13 @@ mod tests {
 
     #[test]
     fn an_event_is_encoded_as_its_receivers_read_it() {
-        let plain = Outlet { base64: false, is_msgpack: false, deflate: Deflate::Off, is_polled: false };
+        let plain = Outlet {
+            protocol: EngineProtocol::V4,
+            base64: false,
+            is_msgpack: false,
+            deflate: Deflate::Off,
+            is_polled: false,
+        };
         assert_eq!(encoded(Form(plain), "2[\"a\"]", &[]), b"\x81\x0742[\"a\"]");
         let binary = "51-[\"a\",{\"_placeholder\":true,\"num\":0}]";
         let bytes = encoded(Form(plain), binary, &[b"\x00\x01"]);
@@ -89,6 +96,15 @@ mod tests {
         let polled = Outlet { base64: true, is_polled: true, ..plain };
         assert!(encoded(Form(polled), binary, &[b"\x00\x01"]).ends_with(b"}]\x1ebAAE=\x1e"));
         assert_eq!(encoded(Form(polled), "2[\"a\"]", &[]), b"42[\"a\"]\x1e");
+        let old = Outlet { protocol: EngineProtocol::V3, ..plain };
+        assert!(encoded(Form(old), binary, &[b"\x00\x01"]).ends_with(b"}]\x82\x03\x04\x00\x01"));
+        let bytes = encoded(Form(Outlet { base64: true, ..old }), binary, &[b"\x00\x01"]);
+        assert!(bytes.ends_with(b"}]\x81\x06b4AAE="), "{bytes:?}");
+        let old = Outlet { is_polled: true, ..old };
+        assert_eq!(encoded(Form(old), "2[\"a\"]", &[]), b"\x00\x07\xff42[\"a\"]");
+        assert!(encoded(Form(old), binary, &[b"\x00\x01"]).ends_with(b"}]\x01\x03\xff\x04\x00\x01"));
+        let bytes = encoded(Form(Outlet { base64: true, ..old }), binary, &[b"\x00\x01"]);
+        assert!(bytes.ends_with(b"}]\x00\x06\xffb4AAE="), "{bytes:?}");
         let bytes = encoded(Form(Outlet { is_msgpack: true, ..plain }), binary, &[b"\x00\x01"]);
         assert!(bytes[0] == 0x82 && bytes.ends_with(b"\x92\xa1a\xc4\x02\x00\x01"), "{bytes:?}");
     }

@@ -41,3 +41,23 @@ impl fmt::Debug for SocketId {
         write!(f, "SocketId({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::slots::Key;
+    use crate::hub::socket_place::ROOT_OF_SESSION;
+    use crate::session::Secret;
+    use crate::session::tests::client;
+
+    #[test]
+    fn the_root_of_an_old_client_has_the_id_of_its_session() {
+        let (client, secret) = (client(9), Secret::new(client(9).seed));
+        let id = SocketId::new(client, ROOT_OF_SESSION);
+        assert_eq!(secret.place(id.as_str()), Some((client.shard, Key::from_token(9))));
+        let place = SocketPlace::open(client.seed, id.as_str());
+        assert_eq!(place, Some(SocketPlace { shard: client.shard, conn: 9, number: ROOT_OF_SESSION }));
+        // Ids of other sockets are public, and open no session.
+        assert_eq!(secret.place(SocketId::new(client, 0).as_str()), None);
+    }
+}

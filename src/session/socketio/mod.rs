@@ -1,4 +1,5 @@
-//! Socket.IO 5 over Engine.IO 4: sockets of one client in namespaces, for an application written in Rust.
+//! Socket.IO 5 over Engine.IO 4, and Socket.IO 4 over Engine.IO 3 where that is allowed: sockets of one client in
+//! namespaces, for an application written in Rust. (Its clients count differently: those of version 2 speak Socket.IO 4.)
 //!
 //! * The session: this file takes packets, `sockets` has the state of each namespace, `acks` the events that wait for
 //!   an answer.
@@ -46,7 +47,7 @@ pub use rules::{Require, Rule, RuleAction, UserRule};
 pub use socket::{EmitError, Socket};
 pub use template::{AckForm, AckValue, Path, Template};
 
-use super::engine::Handshake;
+use super::engine::{Handshake, Outlet, next_message};
 use super::pongs::Pongs;
 use super::probe::Way;
 use super::{Action, ClientId, CloseReason, Context, Handler, Settings};
@@ -58,8 +59,8 @@ use crate::hub::words::Reply;
 use crate::proto::engine::{
     Content, EngineError, EnginePacket, EngineProtocol, PacketKind, read_message, read_payload,
 };
-use crate::proto::socketio::{AttachmentLimits, Packet, SocketError, SocketProtocol, msgpack};
-use crate::proto::ws::{self, Decoder, Deflate, Kind};
+use crate::proto::socketio::{AttachmentLimits, Packet, SocketError, msgpack};
+use crate::proto::ws::{Decoder, Deflate, Kind};
 pub(crate) use sockets::end_away;
 use sockets::{Rest, Sockets};
 
@@ -84,9 +85,16 @@ impl<S> Session<S> {
         Self { decoder: Decoder::default(), sockets: Box::new(Sockets::new(opening, cx)) }
     }
 
-    /// Whether polls fetch the output.
-    pub(super) fn is_polled(&self) -> bool {
-        self.sockets.engine.outlet().is_polled
+    /// Connects a client of Engine.IO 3 to the root, which it does not ask for, if it was told that the session is open.
+    pub(super) fn opened<H: Handler<State = S>>(
+        &mut self,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match self.outlet().protocol {
+            EngineProtocol::V3 if !self.sockets.engine.is_opening() => self.sockets.connect_root(handler, cx),
+            EngineProtocol::V3 | EngineProtocol::V4 => Ok(()),
+        }
     }
 
     /// Makes packets leave by WebSocket; those that wait for a poll come first.
@@ -94,12 +102,9 @@ impl<S> Session<S> {
         self.sockets.engine.upgrade(way, polled, cx);
     }
 
-    /// Appends the packet that ends a polled session for this reason.
-    pub(super) fn end_poll(&self, reason: &CloseReason, out: &mut Vec<u8>) {
-        // A client that has ended the session itself only waits for the end of its poll.
-        let is_peer = matches!(reason, CloseReason::Peer(_));
-        let kind = if is_peer { PacketKind::Noop } else { PacketKind::Close };
-        self.sockets.engine.outlet().put_control(kind, out);
+    /// How packets leave.
+    pub(super) fn outlet(&self) -> Outlet {
+        self.sockets.engine.outlet()
     }
 
     /// Takes the packets of a body.
@@ -110,7 +115,7 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let mut packets = read_payload(EngineProtocol::V4, is_binary, body).map_err(unreadable)?;
+        let mut packets = read_payload(self.outlet().protocol, is_binary, body).map_err(unreadable)?;
         while let Some(packet) = packets.next() {
             cx.counts.messages_in += 1;
             self.take(packet.map_err(unreadable)?, handler, cx)?;
@@ -155,7 +160,7 @@ impl<S> Session<S> {
     }
 
     pub(super) fn deflate(&self) -> Deflate {
-        self.sockets.engine.outlet().deflate
+        self.outlet().deflate
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -174,29 +179,15 @@ impl<S> Session<S> {
         pongs: &mut Pongs,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let bytes_max = cx.settings.socketio.payload_bytes_max;
-        let limits = ws::Limits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max };
-        let is_packed = self.deflate().is_on();
         if let Some(rest) = &mut self.sockets.rest {
             rest.frames.extend_from_slice(input);
             return Ok(());
         }
-        while let Some(event) = self
-            .decoder
-            .next(&mut input, &limits, is_packed.then_some(&mut *cx.press))
-            .map_err(CloseReason::Violation)?
-        {
-            match event {
-                ws::Event::Message(kind, payload) => {
-                    cx.counts.messages_in += 1;
-                    let packet = read_message(EngineProtocol::V4, kind == Kind::Text, &payload);
-                    self.take(packet.map_err(unreadable)?, handler, cx)?;
-                    cx.press.reclaim(payload);
-                }
-                ws::Event::Ping(payload) => pongs.answer(&payload, cx),
-                ws::Event::Pong => {}
-                ws::Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
-            }
+        let Outlet { deflate, protocol, .. } = self.outlet();
+        while let Some((kind, payload)) = next_message(&mut self.decoder, &mut input, deflate, pongs, cx)? {
+            let packet = read_message(protocol, kind == Kind::Text, &payload);
+            self.take(packet.map_err(unreadable)?, handler, cx)?;
+            cx.press.reclaim(payload);
             if self.sockets.is_full(cx) {
                 self.sockets.rest.get_or_insert_default().frames.extend_from_slice(input);
                 break;
@@ -212,6 +203,9 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
+        if self.sockets.engine.is_opening() {
+            self.sockets.open_now(handler, cx)?;
+        }
         let is_pong = packet.kind == PacketKind::Pong;
         let Some(content) = self.sockets.engine.receive(packet, cx)? else {
             if is_pong {
@@ -220,12 +214,13 @@ impl<S> Session<S> {
             return Ok(());
         };
         match content {
-            Content::Text(_) if self.sockets.engine.outlet().is_msgpack => {
+            Content::Text(_) if self.outlet().is_msgpack => {
                 Err(CloseReason::Malformed("the endpoint speaks msgpack, and this is text"))
             }
             Content::Text(text) => {
                 let limits = attachment_limits(cx);
-                let packet = self.sockets.assembler.text(SocketProtocol::V5, limits, text);
+                let protocol = self.outlet().socket_protocol();
+                let packet = self.sockets.assembler.text(protocol, limits, text);
                 match packet.map_err(malformed)? {
                     Some(packet) => self.sockets.packet(packet, handler, cx),
                     None => Ok(()),
@@ -247,7 +242,7 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if self.sockets.engine.outlet().is_msgpack {
+        if self.outlet().is_msgpack {
             let packet: Packet<'_> = msgpack::read(bytes).map_err(malformed)?;
             return self.sockets.packet(packet, handler, cx);
         }
@@ -358,7 +353,7 @@ impl<S> Session<S> {
 
     /// The form in which the client receives events for several sockets.
     pub(super) fn form(&self) -> Form {
-        Form(self.sockets.engine.outlet())
+        Form(self.outlet())
     }
 
     /// Returns the states of all sockets to the application.

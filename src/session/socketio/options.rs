@@ -42,6 +42,9 @@ pub struct SocketIoOptions {
     /// Maximum of sockets that one shard keeps; beyond it, the one that is away for the longest time ends. Default
     /// 100,000.
     pub recovery_sockets_max: usize,
+    /// Whether clients of Socket.IO 1 and 2 (Engine.IO 3) are served as well, with JSON only. Default false: they get 400
+    /// with code 5.
+    pub allow_eio3: bool,
     /// Whether every namespace opens, and every event that no rule takes is relayed to the rooms of its sender, as in
     /// development mode. Default false.
     pub insecure: bool,
@@ -96,6 +99,7 @@ impl Default for SocketIoOptions {
             namespaces: Vec::new(),
             rules: Vec::new(),
             events_waiting_max: 64,
+            allow_eio3: false,
         }
     }
 }

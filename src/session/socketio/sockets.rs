@@ -170,7 +170,7 @@ impl<S> Entry<S> {
 
 impl<S> Sockets<S> {
     pub(super) fn new(opening: Handshake, cx: &Context<'_>) -> Self {
-        let Handshake { engine, opening } = opening;
+        let Handshake { engine, opening, .. } = opening;
         Self {
             engine,
             assembler: Assembler::default(),
@@ -216,8 +216,8 @@ impl<S> Sockets<S> {
                 self.withdraw(namespace, cx);
                 Ok(())
             }
-            (PacketBody::Connect { auth, .. }, None) => self.connect(namespace, auth, handler, cx),
-            (PacketBody::Connect { auth, .. }, Some(_)) => self.connect_again(namespace, auth),
+            (PacketBody::Connect { auth, query }, None) => self.connect(namespace, auth, query, handler, cx),
+            (PacketBody::Connect { auth, query }, Some(_)) => self.connect_again(namespace, auth, query),
             (PacketBody::ConnectError(_), _) => {
                 Err(CloseReason::Malformed("CONNECT_ERROR, which only servers send"))
             }
@@ -376,8 +376,8 @@ impl<S> Sockets<S> {
         }
         let ask = Ask::LeaveGroup { group: namespace_channel(entry.namespace()) };
         cx.actions.push(Action::Ask { id: 0, ask });
-        let is_msgpack = self.engine.outlet().is_msgpack;
-        return_state(entry, cx.client, why, handler, (cx.settings, is_msgpack, cx.actions));
+        let outlet = self.engine.outlet();
+        return_state(entry, cx.client, why, handler, (cx.settings, outlet, cx.actions));
     }
 
     pub(super) fn timer<H: Handler<State = S>>(
@@ -390,6 +390,9 @@ impl<S> Sockets<S> {
         }
         if cx.now_ms >= self.pending_until_ms() {
             return Err(CloseReason::Dismissed(Dismissed::Internal));
+        }
+        if self.engine.is_opening_due(cx.now_ms) {
+            self.open_now(handler, cx)?;
         }
         let pings = cx.counts.pings;
         self.engine.timer(self.rest.is_some(), cx)?;
@@ -442,7 +445,7 @@ fn return_state<H: Handler>(
     client: ClientId,
     why: Why<'_>,
     handler: &mut H,
-    (settings, is_msgpack, actions): (&Settings, bool, &mut Vec<Action>),
+    (settings, outlet, actions): (&Settings, Outlet, &mut Vec<Action>),
 ) {
     let id = SocketId::of(entry.place(client), client.seed);
     let Entry { state, about, mut acks, .. } = entry;
@@ -453,6 +456,13 @@ fn return_state<H: Handler>(
     while let Some(question) = acks.take_order() {
         orders::unanswered(question, id.as_str().into(), actions);
     }
-    let place = Place { namespace, name_bytes_max, is_msgpack, asking: None, sender: None, actions };
+    let place = Place {
+        namespace,
+        name_bytes_max,
+        is_msgpack: outlet.is_msgpack,
+        asking: None,
+        sender: None,
+        actions,
+    };
     handler.socket_closed(state, &mut Gone { namespace, id, client, user, info, why, place });
 }

@@ -59,8 +59,9 @@ impl<W: World> Carry<W> {
         let goodbye = conn.goodbye(&reason);
         let said = goodbye.as_ref().unwrap_or(&reason);
         let is_secure_goodbye = std::mem::take(&mut conn.has_left) && conn.tls().is_some();
-        // A client that does not answer pings polls no more.
-        let is_silent = conn.socket.is_none() && *said == CloseReason::NoPong;
+        // A client that does not answer pings polls no more; one that sends what it must not has its answer.
+        let is_answered = matches!(said, CloseReason::Malformed(_)) && !self.parked.contains_key(&key);
+        let is_silent = conn.socket.is_none() && (*said == CloseReason::NoPong || is_answered);
         let is_gone = *said == CloseReason::Transport
             || is_silent
             || *said == CloseReason::Hangup && !is_secure_goodbye;

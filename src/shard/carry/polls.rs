@@ -8,7 +8,7 @@ use super::Carry;
 use super::conn::Stage;
 use crate::base::outbox::Outbox;
 use crate::base::slots::Key;
-use crate::session::{PlainResponse, Poll, PollAsk, PollRefusal, ended, fetched, posted};
+use crate::session::{PlainResponse, Poll, PollAsk, PollRefusal, fetched, posted};
 use crate::shard::World;
 use crate::shard::desk::{Receipt, Window};
 use crate::shard::mailbox::Letter;
@@ -45,7 +45,9 @@ impl<W: World> Carry<W> {
     /// the session ends with both.
     pub(in crate::shard) fn park(&mut self, session: Key, poll: Parked) -> bool {
         if let Some(first) = self.parked.remove(&session) {
-            self.answer_request(first.receipt, ended());
+            if let Some(ended) = self.conns.entry(session).map(|conn| conn.session.ended_poll()) {
+                self.answer_request(first.receipt, ended);
+            }
             self.answer_request(poll.receipt, PollRefusal::BadRequest.response());
             return false;
         }

@@ -10,7 +10,7 @@ use super::Carry;
 use super::conn::{Conn, CountedAs, Stage, beat_at_or_after};
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{PlainResponse, ProbeStep, Session, Speaks, UpgradeAsk, relieved};
+use crate::session::{PlainResponse, ProbeStep, Session, Speaks, UpgradeAsk};
 use crate::shard::World;
 use crate::shard::mailbox::{Letter, Moved};
 
@@ -148,8 +148,9 @@ impl<W: World> Carry<W> {
 
     /// Ends the parked poll of a session, if there is one, without output.
     fn relieve(&mut self, session: Key) {
+        let Some(answer) = self.conns.entry(session).map(|conn| conn.session.relieved_poll()) else { return };
         if let Some(poll) = self.parked.remove(&session) {
-            self.answer_request(poll.receipt, relieved());
+            self.answer_request(poll.receipt, answer);
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use throng::parts::outside::mint;
 use throng::parts::outside::options::{HookOptions, TokenOptions};
-use throng::socketio::{Admit, Connecting, Ending, Event, Events, Socket};
+use throng::socketio::{Admit, Connecting, Ending, Event, Events, Socket, SocketIo};
 use throng::{ClientOptions, Node, PemText, Target, TlsOptions};
 
 use super::polling::Polling;

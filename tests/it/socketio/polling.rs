@@ -37,13 +37,23 @@ impl Http {
     }
 
     pub(crate) fn send(&mut self, method: &str, target: &str, lines: &str, body: &str) {
+        self.send_bytes(method, target, lines, body.as_bytes());
+    }
+
+    pub(super) fn send_bytes(&mut self, method: &str, target: &str, lines: &str, body: &[u8]) {
         let length =
             if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let request = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{length}{lines}\r\n{body}");
-        self.stream.get_mut().write_all(request.as_bytes()).unwrap();
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{length}{lines}\r\n");
+        self.stream.get_mut().write_all(&[head.as_bytes(), body].concat()).unwrap();
     }
 
     pub(crate) fn answer(&mut self) -> Answer {
+        let (status, head, body) = self.answer_bytes();
+        Answer { status, head, body: String::from_utf8(body).unwrap() }
+    }
+
+    /// Status, head and body of the next answer.
+    pub(super) fn answer_bytes(&mut self) -> (u16, String, Vec<u8>) {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert!(self.stream.read_line(&mut head).unwrap() > 0, "the connection ended: {head}");
@@ -51,7 +61,7 @@ impl Http {
         let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap_or("0");
         let mut body = vec![0; length.parse().unwrap()];
         self.stream.read_exact(&mut body).unwrap();
-        Answer { status: head[9..12].parse().unwrap(), head, body: String::from_utf8(body).unwrap() }
+        (head[9..12].parse().unwrap(), head, body)
     }
 
     pub(crate) fn get(&mut self, target: &str) -> Answer {

@@ -179,7 +179,7 @@ fn a_chat_in_production_becomes_what_it_says() {
     let is_expected = |one: &Endpoint| match one.serves {
         Serves::Centrifuge(transport) => transport.is_emulated(),
         Serves::Emulation => true,
-        Serves::Page(_) | Serves::Init | Serves::SocketIo => false,
+        Serves::Page(_) | Serves::Init | Serves::SocketIo | Serves::EngineIo => false,
     };
     let expected: Vec<_> = Endpoint::beside_websocket().into_iter().filter(is_expected).collect();
     assert_eq!(config.endpoints, expected);

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::returning::is_on;
-use super::{About, Entry, SECOND_CONNECT, Sockets, Stage};
+use super::{About, Entry, ROOT, SECOND_CONNECT, Sockets, Stage};
 use crate::hub::selector::{namespace_channel, namespace_of, room_channel};
+use crate::hub::socket_place::ROOT_OF_SESSION;
 use crate::hub::words::{Ask, Denied, Dismissed, Enter};
-use crate::proto::socketio::{AttachmentStore, Raw, SocketError, SocketProtocol, msgpack, write};
+use crate::proto::engine::EngineProtocol;
+use crate::proto::socketio::{AttachmentStore, Raw, SocketError, msgpack, query_as_json, write};
 use crate::session::bound::Bound;
 use crate::session::socketio::acks::Acks;
 use crate::session::socketio::events::{Admit, Connecting, Why};
@@ -31,10 +33,31 @@ pub(super) struct Newcomer<'n> {
 }
 
 impl<S> Sockets<S> {
+    /// Tells a client of Engine.IO 3 that its session is open, and connects it.
+    pub(in crate::session::socketio) fn open_now<H: Handler<State = S>>(
+        &mut self,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        self.engine.open_now(cx);
+        self.connect_root(handler, cx)
+    }
+
+    /// Connects a client to the root without its asking for that.
+    pub(in crate::session::socketio) fn connect_root<H: Handler<State = S>>(
+        &mut self,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        self.connect(ROOT, None, None, handler, cx)
+    }
+
+    /// Handles a CONNECT. In Socket.IO 4 the namespace has a query in place of `auth`.
     pub(super) fn connect<H: Handler<State = S>>(
         &mut self,
         namespace: &str,
         auth: Option<Raw<'_>>,
+        query: Option<&str>,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
@@ -47,15 +70,16 @@ impl<S> Sockets<S> {
             self.refuse(namespace, why, None, cx);
             return Ok(());
         }
-        let auth = match auth {
-            None => None,
-            Some(Raw::Json(json)) => Some(Cow::Borrowed(json)),
-            Some(Raw::MsgPack(value)) => Some(Cow::Owned(auth_of(value).map_err(malformed)?)),
+        let auth = match (auth, query) {
+            (None, None) => None,
+            (None, Some(query)) => Some(Cow::Owned(query_as_json(query))),
+            (Some(Raw::Json(json)), _) => Some(Cow::Borrowed(json)),
+            (Some(Raw::MsgPack(value)), _) => Some(Cow::Owned(auth_of(value).map_err(malformed)?)),
         };
         if Self::is_asked(handler, cx) {
             return self.claim(namespace, auth.as_deref(), handler, cx);
         }
-        let number = self.free_number();
+        let number = self.free_number(namespace);
         let newcomer = Newcomer { namespace, auth: auth.as_deref(), number };
         self.decide(newcomer, Admission::default(), handler, cx)
     }
@@ -126,13 +150,14 @@ impl<S> Sockets<S> {
         &mut self,
         namespace: &str,
         auth: Option<Raw<'_>>,
+        query: Option<&str>,
     ) -> Result<(), CloseReason> {
         let is_left = self.place_of(namespace).is_some_and(|at| self.list[at].is_left());
         if !is_left || self.held_connect.is_some() {
             return Err(SECOND_CONNECT);
         }
         let auth = match auth {
-            None => None,
+            None => query.map(query_as_json),
             Some(Raw::Json(json)) => Some(json.to_owned()),
             Some(Raw::MsgPack(value)) => Some(auth_of(value).map_err(malformed)?),
         };
@@ -152,7 +177,7 @@ impl<S> Sockets<S> {
         }
         let Some(held) = self.held_connect.take() else { return Ok(()) };
         let (namespace, auth) = *held;
-        self.connect(&namespace, auth.as_deref().map(Raw::Json), handler, cx)
+        self.connect(&namespace, auth.as_deref().map(Raw::Json), None, handler, cx)
     }
 
     /// The socket that waits to enter this channel, if that is a namespace's.
@@ -217,20 +242,27 @@ impl<S> Sockets<S> {
     }
 
     /// The number of a new socket: not one of those that live, or may.
-    pub(super) fn free_number(&self) -> u8 {
+    pub(super) fn free_number(&self, namespace: &str) -> u8 {
+        if (self.engine.outlet().protocol, namespace) == (EngineProtocol::V3, ROOT) {
+            return ROOT_OF_SESSION;
+        }
         let is_taken = |number: u8| {
             let pending = || self.pending().iter().any(|one| one.number == number);
             self.list.iter().any(|entry| entry.number == number) || pending()
         };
         let numbers = (0..=u8::MAX).map(|ahead| self.next_number.wrapping_add(ahead));
-        numbers.into_iter().find(|number| !is_taken(*number)).unwrap_or_default()
+        numbers
+            .into_iter()
+            .find(|number| *number != ROOT_OF_SESSION && !is_taken(*number))
+            .unwrap_or_default()
     }
 
     /// Answers CONNECT by an error.
     pub(super) fn refuse(&self, namespace: &str, message: &str, data: Option<&str>, cx: &mut Context<'_>) {
+        let protocol = self.engine.outlet().socket_protocol();
         self.put(
             cx,
-            |out| write::put_connect_error(out, SocketProtocol::V5, namespace, message, data),
+            |out| write::put_connect_error(out, protocol, namespace, message, data),
             |out| {
                 // Data that is nested too deeply is left out.
                 if msgpack::put_connect_error(out, namespace, message, data).is_err() {

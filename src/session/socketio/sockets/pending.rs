@@ -77,7 +77,7 @@ impl<S> Sockets<S> {
         waiting.last_id = waiting.last_id.wrapping_add(1) & ID_MAX;
         let id = waiting.last_id;
         let is_further = self.next_number > 0;
-        let number = self.free_number();
+        let number = self.free_number(namespace);
         self.next_number = number.wrapping_add(1).max(1);
         let opening = self.opening.as_deref();
         let mut token = auth.map_or_else(String::new, token_of);

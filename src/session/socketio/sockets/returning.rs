@@ -15,7 +15,8 @@ use crate::hub::offset::Offset;
 use crate::hub::selector::namespace_channel;
 use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Ask;
-use crate::proto::socketio::{SocketProtocol, msgpack, write};
+use crate::proto::engine::EngineProtocol;
+use crate::proto::socketio::{msgpack, write};
 use crate::session::engine::Outlet;
 use crate::session::socketio::SocketId;
 use crate::session::socketio::acks::Acks;
@@ -172,9 +173,10 @@ impl<S> Sockets<S> {
         pid: Option<&str>,
         cx: &mut Context<'_>,
     ) {
+        let protocol = self.engine.outlet().socket_protocol();
         self.put(
             cx,
-            |out| write::put_connected(out, SocketProtocol::V5, namespace, id.as_str(), pid),
+            |out| write::put_connected(out, protocol, namespace, id.as_str(), pid),
             |out| msgpack::put_connected(out, namespace, id.as_str(), pid),
         );
     }
@@ -221,10 +223,11 @@ pub(super) fn part<H: Handler>(
         Stage::Entering => false,
         Stage::Connected | Stage::Returned | Stage::Greeted => true,
     };
-    // The state of a server that stops is lost with it.
-    if !is_on(settings) || !is_told || *reason == CloseReason::Shutdown {
+    // The state of a server that stops is lost with it. Clients of Engine.IO 3 get no private id to return by.
+    let can_return = is_on(settings) && outlet.protocol == EngineProtocol::V4;
+    if !can_return || !is_told || *reason == CloseReason::Shutdown {
         let why = Why::ConnectionEnded(reason);
-        return return_state(entry, client, why, handler, (settings, outlet.is_msgpack, actions));
+        return return_state(entry, client, why, handler, (settings, outlet, actions));
     }
     let (place, is_greeted) = (entry.place(client), entry.stage != Stage::Connected);
     let id = SocketId::of(place, client.seed);

@@ -3,6 +3,7 @@
 mod claims;
 mod lives;
 mod logic;
+mod old;
 mod packets;
 mod returning;
 mod rooms;
@@ -15,6 +16,7 @@ use super::*;
 use crate::hub::away::{Away, Return};
 use crate::hub::reach::Reach;
 use crate::hub::words::{Ask, Entered, Reply};
+use crate::proto::socketio::SocketProtocol;
 use crate::proto::ws::Press;
 use crate::session::Told;
 use crate::session::tests::{client, settings};
@@ -137,6 +139,25 @@ impl Talk {
             reach: Reach::new(7.into(), 0, 1),
             got: VecDeque::new(),
         }
+    }
+
+    /// An open connection of a client of Engine.IO 3, which is connected to the root.
+    fn old(change: impl FnOnce(&mut SocketIoOptions)) -> Self {
+        let mut talk = Self::closed(|options| {
+            options.allow_eio3 = true;
+            change(options);
+        });
+        let mut head = HEAD.replace("EIO=4", "EIO=3").into_bytes();
+        talk.call(|session, app, cx| session.receive(&mut head, app, cx)).unwrap();
+        assert!(talk.got.is_empty(), "it is told that the session is open a little later");
+        assert_eq!(talk.deadline_ms(), 1010);
+        talk.now_ms = 1010;
+        talk.timer().unwrap();
+        talk.now_ms = 1000;
+        talk.bytes(&mut []).unwrap();
+        assert!(talk.text().starts_with("0{\"sid\":\""));
+        assert_eq!(talk.text(), "40");
+        talk
     }
 
     fn call(
