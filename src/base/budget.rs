@@ -14,6 +14,19 @@ struct Account {
     max: usize,
 }
 
+/// Bytes that are counted as in use as long as it lives.
+#[derive(Debug)]
+pub struct Charge {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes);
+    }
+}
+
 /// A handle to the account; clones share it.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Account>);
@@ -34,6 +47,12 @@ impl Budget {
     #[inline]
     pub fn release(&self, bytes: usize) {
         self.0.used.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Counts `bytes` as in use until the result is dropped.
+    pub fn hold(&self, bytes: usize) -> Charge {
+        self.charge(bytes);
+        Charge { budget: self.clone(), bytes }
     }
 
     /// Counts bytes as in use that another owner keeps and counts as well.

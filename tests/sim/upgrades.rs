@@ -153,6 +153,55 @@ impl Dance {
     }
 }
 
+/// Requests of polls are refused, and harm no session, while too many bytes are queued; a flood of polls leaves nothing.
+#[test]
+fn floods_of_polls_and_posts_are_refused_while_bytes_are_short() {
+    let mut dance = Dance::new(3);
+    let mut client = Dancer::new(false, true, 0, false);
+    let mut rng = Rng::new(1);
+    for _ in 0..200 {
+        client.finish(&dance.small, &mut rng);
+        client.act(&dance.small, &mut rng);
+        dance.turn();
+        client.listen(&dance.small);
+        dance.pass(1);
+    }
+    let target = client.target().unwrap();
+    let request = |method: &str, body: &str| {
+        let length = body.len();
+        format!("{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let links: Vec<_> = (0..20).map(|_| dance.small.world.borrow_mut().connect().unwrap()).collect();
+    let flood = |dance: &mut Dance| -> Vec<u16> {
+        for &link in &links {
+            dance.small.send(link, request("POST", "6").as_bytes());
+        }
+        let mut all: Vec<Vec<u8>> = vec![Vec::new(); links.len()];
+        for _ in 0..200 {
+            dance.turn();
+            dance.pass(1);
+            for (&link, arrived) in links.iter().zip(&mut all) {
+                dance.small.receive(link, usize::MAX, arrived);
+            }
+        }
+        all.iter().map(|answer| std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap()).collect()
+    };
+    dance.small.budget.charge(1 << 21);
+    assert_eq!(flood(&mut dance), [503; 20]);
+    dance.small.budget.release(1 << 21);
+    assert_eq!(flood(&mut dance), [200; 20], "the session is unharmed");
+    assert_eq!(dance.counter("polls_busy"), 20);
+    // The client fetches what has come, and its next poll waits.
+    for _ in 0..30 {
+        client.listen(&dance.small);
+        client.finish(&dance.small, &mut rng);
+        dance.turn();
+    }
+    assert_eq!(dance.counter("polls_parked"), 1);
+    dance.leave();
+    assert_eq!(dance.counter("polls_parked"), 0);
+}
+
 #[test]
 fn sessions_that_move_to_websockets_keep_their_promises() {
     let (first, count) = seeds();

@@ -116,6 +116,21 @@ static FAMILIES: &[Family] = &[
         "wrong_keys_slowed",
         "Of these, the ones answered with a delay because their address sent too many.",
     ),
+    total(
+        "throng_polls_total",
+        "polls",
+        "Requests of HTTP long-polling: to open a session, to fetch and to post.",
+    ),
+    total(
+        "throng_polls_busy_total",
+        "polls_busy",
+        "Of these, the ones refused because queued_bytes_max was reached (503).",
+    ),
+    gauge_per_shard(
+        "throng_polls_parked",
+        "polls_parked",
+        "Polls that wait for output of the shard's sessions.",
+    ),
     gauge_per_shard(
         "throng_upgrading",
         "probes",

@@ -4,6 +4,8 @@
 //!
 //! Invariant: a parked poll is answered once: with output, or when its session is freed.
 
+use std::sync::Arc;
+
 use super::Carry;
 use super::conn::Stage;
 use crate::base::outbox::Outbox;
@@ -12,6 +14,7 @@ use crate::session::{PlainResponse, Poll, PollAsk, PollRefusal, fetched, posted}
 use crate::shard::World;
 use crate::shard::desk::{Receipt, Window};
 use crate::shard::mailbox::Letter;
+use crate::tls::Identity;
 
 /// A poll that waits for output.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +35,30 @@ impl<W: World> Carry<W> {
         self.pause_for_answer(key);
         let receipt = self.receipt_of(key);
         let (shard, session) = poll.place.unwrap_or((receipt.shard, key));
+        self.counters.polls.add(1);
+        if self.budget.is_exhausted() {
+            self.counters.polls_busy.add(1);
+            let response = PlainResponse::busy(self.retry_after_s(key));
+            return self.answer_request(receipt, response);
+        }
         let identity = self.identity(key).cloned();
-        self.post.send(shard, Letter::Poll { receipt, session, ask: poll.ask, identity });
+        self.send_poll(shard, receipt, session, poll.ask, identity);
+    }
+
+    fn send_poll(
+        &mut self,
+        shard: u16,
+        receipt: Receipt,
+        session: Key,
+        ask: PollAsk,
+        identity: Option<Arc<Identity>>,
+    ) {
+        let bytes = match &ask {
+            PollAsk::Post { body, .. } => body.len(),
+            PollAsk::Open(_) | PollAsk::Fetch | PollAsk::Left => 0,
+        };
+        let charge = self.budget.hold(bytes);
+        self.post.send(shard, Letter::Poll { receipt, session, ask, identity, charge });
     }
 
     /// Answers a request on the connection of a poll.
@@ -74,8 +99,10 @@ impl<W: World> Carry<W> {
             let line = format!("Set-Cookie: {cookie}={sid}; Path=/; HttpOnly; SameSite=Lax\r\n");
             response.head.to_mut().push_str(&line);
         }
+        let charge = self.budget.hold(response.body.len());
         self.drop_outbox(key);
-        self.answer_request(receipt, response);
+        let response = Box::new(response);
+        self.post.send(receipt.shard, Letter::Fetched { receipt, response, charge });
         self.on_flushed(key);
     }
 
@@ -103,7 +130,7 @@ impl<W: World> Carry<W> {
             return;
         };
         let receipt = self.receipt_of(key);
-        self.post.send(shard, Letter::Poll { receipt, session, ask: PollAsk::Left, identity: None });
+        self.send_poll(shard, receipt, session, PollAsk::Left, None);
     }
 }
 

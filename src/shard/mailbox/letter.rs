@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Order, Returning};
+use crate::base::budget::Charge;
 use crate::base::filter::Filter;
 use crate::base::payload::Payload;
 use crate::base::slots::Key;
@@ -298,6 +299,17 @@ pub enum Letter {
         ask: PollAsk,
         /// The identity in the certificate of the request's client.
         identity: Option<Arc<Identity>>,
+        /// For the bytes of its body.
+        charge: Charge,
+    },
+    /// From a session without a socket: its output, which answers a poll.
+    Fetched {
+        /// As in the request.
+        receipt: Receipt,
+        /// The answer.
+        response: Box<PlainResponse>,
+        /// For the bytes of its body.
+        charge: Charge,
     },
     /// To the shard itself: this connection is to replace the polls of a session.
     Upgrade {
@@ -374,6 +386,7 @@ impl fmt::Debug for Letter {
             Self::Served { .. } => "Served",
             Self::Rooms { .. } => "Rooms",
             Self::Poll { .. } => "Poll",
+            Self::Fetched { .. } => "Fetched",
             Self::Upgrade { .. } => "Upgrade",
             Self::Moved(_) => "Moved",
             Self::Settle { .. } => "Settle",

@@ -117,6 +117,10 @@ impl Dancer {
         }
     }
 
+    pub(super) fn target(&self) -> Option<String> {
+        self.target.clone()
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         !self.is_dead
     }
