@@ -93,6 +93,8 @@ impl<W: World> Carry<W> {
         self.wheel.ease();
         self.post.ease();
         heap::ease_queue(&mut self.ended);
+        heap::ease_table(&mut self.parked);
+        heap::ease_table(&mut self.probes);
         for list in [self.newcomers.stack_mut(), &mut self.dirty, &mut self.unread] {
             heap::ease_list(list);
         }
