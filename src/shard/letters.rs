@@ -69,15 +69,10 @@ impl<W: World> Shard<W> {
             Letter::Emulated { conn, data } => self.clients().emulated(conn, &data),
             Letter::Rooms { reply_to, channels } => self.clients().rooms_told(reply_to, &channels),
             Letter::Served { receipt, response } => self.served(receipt, response.as_deref()),
-            Letter::Poll { receipt, session, ask, identity, charge } => {
+            Letter::Poll { receipt, session, ask, identity, charge: _held } => {
                 self.poll(receipt, session, ask, identity);
-                drop(charge);
             }
-            Letter::Fetched { receipt, response, charge } => {
-                // What is not written at once is counted in an outbox.
-                self.served(receipt, Some(&response));
-                drop(charge);
-            }
+            Letter::Fetched { receipt, response, charge: _held } => self.served(receipt, Some(&response)),
             Letter::Upgrade { conn, ask } => self.upgrade(conn, ask),
             Letter::Moved(moved) => self.moved(*moved),
             Letter::Settle { probe } => self.settle(probe),
