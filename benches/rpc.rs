@@ -60,6 +60,7 @@ impl Served {
             socketio: SocketIoOptions::default(),
             claims: ClaimRules::default(),
             packet_rates: None,
+            late: None,
             connects: ConnectRate::default(),
         };
         let wire = Wire { transport: Transport::WebSocket, encoding: Encoding::Json, deflate: Deflate::Off };

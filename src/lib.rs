@@ -333,6 +333,7 @@ pub mod socketio {
         Events, Gone, Path, Require, Routes, Rule, RuleAction, Socket, SocketId, SocketIo, Template, Turn,
         UserRule, Why,
     };
+    pub use crate::session::socketio::{Later, Ticket};
 }
 
 /// The engine's parts, for the binary, benches, tests and fuzz targets.
@@ -393,8 +394,9 @@ pub mod parts {
     pub mod session {
         pub use crate::session::{
             Action, ClaimRules, ClientId, CloseReason, ConnectRate, Context, Counts, Endpoint, Endpoints,
-            Forwarded, Handler, InPlace, Message, NoHandler, PacketRates, Peer, Phase, PlainRequest,
-            PlainResponse, Secret, Serves, Session, Settings, Speaks, Told, Transport, centrifuge, raw, wire,
+            Forwarded, Handler, InPlace, LateAnswer, LateAnswers, Message, NoHandler, PacketRates, Peer,
+            Phase, PlainRequest, PlainResponse, Secret, Serves, Session, Settings, Speaks, Told, Transport,
+            centrifuge, raw, wire,
         };
     }
 

@@ -3,6 +3,8 @@
 //! A client claims an identity by [`crate::hub::words::Ask::Claim`]; the shard finds who it is, stores that here, and
 //! then admits or refuses it. Only sessions with sockets have such clients; the others do nothing.
 
+use std::any::Any;
+
 use super::centrifuge::code_of;
 use super::socketio::Session as SocketIo;
 use super::{Admission, ClientId, CloseReason, Context, Expired, Handler, Identity, Session, SocketRefusal};
@@ -62,6 +64,24 @@ impl<S> Session<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         self.sockets_mut().map_or(Ok(()), |session| session.sockets.identified(id, handler, cx))
+    }
+
+    /// Takes the late answer of the server's own code about the client with this question; `None`: there will be none.
+    ///
+    /// # Errors
+    /// The reason for which the connection ends.
+    pub(crate) fn answered_late(
+        &mut self,
+        id: u32,
+        admit: Option<Box<dyn Any + Send>>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason>
+    where
+        S: 'static,
+    {
+        // An answer of another type is none.
+        let admit = admit.and_then(|admit| admit.downcast().ok()).map(|admit| *admit);
+        self.sockets_mut().map_or(Ok(()), |session| session.sockets.answered_late(id, admit, cx))
     }
 
     /// Refuses the client with this question.

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::labels;
-use super::{Action, ClaimRules, ClientId, Endpoints, PacketRates, Secret, SocketIoOptions};
+use super::{Action, ClaimRules, ClientId, Endpoints, LateAnswers, PacketRates, Secret, SocketIoOptions};
 use crate::base::bucket::SharedBucket;
 use crate::base::counters::ByPlace;
 use crate::base::networks::Networks;
@@ -215,6 +216,8 @@ pub struct Settings {
     pub socketio: SocketIoOptions,
     /// How the clients of its sockets are identified.
     pub claims: ClaimRules,
+    /// The way of late answers about them; `None` where there are none.
+    pub late: Option<Arc<dyn LateAnswers>>,
     /// The rates of its packets; `None` where there are none.
     pub packet_rates: Option<PacketRates>,
     /// The rate of new clients.

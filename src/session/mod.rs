@@ -71,7 +71,7 @@ pub use raw::{Handler, Message, NoHandler, Peer};
 pub use secret::Secret;
 pub(crate) use socketio::end_away;
 pub(crate) use socketio::{Admission, Expired, Identity, SocketRefusal};
-pub use socketio::{ClaimRules, PacketRates, SocketIoOptions};
+pub use socketio::{ClaimRules, LateAnswer, LateAnswers, PacketRates, SocketIoOptions};
 pub use transport::Transport;
 pub(crate) use transport::{SessionKind, kinds};
 
@@ -479,6 +479,7 @@ pub(crate) mod tests {
             socketio: SocketIoOptions::default(),
             claims: ClaimRules::default(),
             packet_rates: None,
+            late: None,
             connects: ConnectRate::default(),
         }
     }

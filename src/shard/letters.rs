@@ -84,6 +84,7 @@ impl<W: World> Shard<W> {
                 let users = self.clients().user_hashes();
                 self.channels().reply(Waiter::Asker(asker), home::Answer::Users(users));
             }
+            Letter::Late(answer) => self.clients().socket_decided(*answer),
             Letter::UserCame { user, reply_to } => self.clients().user_came(user, reply_to),
             Letter::UserCounted { user, reply_to, is_admitted } => {
                 self.clients().user_counted(&user, reply_to, is_admitted);

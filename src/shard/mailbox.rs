@@ -6,6 +6,7 @@
 //! order of one client's publications in several channels depends: an answer does not arrive before the deliveries to
 //! other shards that it is about. The lock of a mailbox is the only one in the data plane.
 
+mod late;
 mod letter;
 mod order;
 mod outcomes;
@@ -22,6 +23,7 @@ use smallvec::SmallVec;
 use crate::base::heap;
 use crate::hub::home;
 
+pub(in crate::shard) use late::LateMail;
 pub use letter::{Asker, Cause, Letter, Look, Moved, OutsideReply, ReplyTo, Ticket};
 pub use order::{Deed, Done, Order, Target};
 use outcomes::Outcomes;

@@ -160,6 +160,7 @@ impl Options {
             trusted_proxies: self.trusted_proxies.clone(),
             socketio: self.socketio.clone(),
             packet_rates: self.packet_rates(),
+            late: None,
             claims: ClaimRules {
                 identifies: self.identifies_sockets,
                 are_limited: self.rates.connects_per_ip_max > 0 || self.rates.connects_max > 0,

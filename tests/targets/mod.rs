@@ -82,6 +82,7 @@ impl Driver {
             socketio: SocketIoOptions::default(),
             claims: ClaimRules::default(),
             packet_rates: None,
+            late: None,
             connects: ConnectRate::default(),
         };
         let handler = Echo::new("/echo");

@@ -210,6 +210,7 @@ impl Life {
             trusted_proxies: Networks::default(),
             claims: ClaimRules::default(),
             packet_rates: None,
+            late: None,
             connects: ConnectRate::default(),
             socketio,
         };

@@ -1,6 +1,7 @@
 //! The application's side of Socket.IO: the trait [`Events`], and the plain values of its methods.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -8,6 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::rooms::Place;
 use super::socket::EmitError;
+use super::ticket::{LateAnswers, Later, Place as TicketPlace, Ticket};
 use super::{Socket, SocketId};
 use crate::hub::socket_order::SocketAnswer;
 use crate::proto::http::{Refusal, Request, Status};
@@ -87,6 +89,8 @@ pub enum Admit<S> {
         /// The `data` of the error.
         data: Option<Box<RawValue>>,
     },
+    /// It is answered later, by a ticket: see [`Connecting::later`].
+    Later(Later),
 }
 
 impl<S> Admit<S> {
@@ -112,6 +116,37 @@ impl<S> Admit<S> {
     }
 }
 
+impl Connecting<'_> {
+    /// Lets the application answer later, from any thread: by the ticket, while it returns the other value now. Other
+    /// namespaces of the client go on meanwhile. If the ticket is dropped, or `connect_timeout` has passed, the client's
+    /// connection is closed (3004), and the client comes back by itself.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use throng::socketio::{Admit, Routes};
+    ///
+    /// fn name_of(token: &str) -> Option<String> {
+    ///     // Asks a database, and may take its time.
+    ///     token.strip_prefix("t-").map(str::to_owned)
+    /// }
+    ///
+    /// let routes = Routes::new(|connecting| {
+    ///     let token = connecting.query.to_owned();
+    ///     let (ticket, later) = connecting.later();
+    ///     thread::spawn(move || match name_of(&token) {
+    ///         Some(name) => ticket.admit(Admit::In(name)),
+    ///         None => ticket.admit(Admit::out("unknown token")),
+    ///     });
+    ///     later
+    /// });
+    /// # drop(routes);
+    /// ```
+    pub fn later<S: Send + 'static>(&self) -> (Ticket<S>, Admit<S>) {
+        let place = TicketPlace { shard: self.client.shard, token: self.client.token, id: self.question };
+        (Ticket::new(place, self.late.cloned()), Admit::Later(Later(())))
+    }
+}
+
 /// A client that asks to connect to a namespace.
 #[derive(Clone, Copy, Debug)]
 pub struct Connecting<'a> {
@@ -133,6 +168,9 @@ pub struct Connecting<'a> {
     pub certificate: Option<ClientCertificate<'a>>,
     /// Whether the configuration opens the namespace, by its rules for example. It does not bind an application.
     pub is_open: bool,
+    /// The number of the question that a late answer answers.
+    pub(super) question: u32,
+    pub(super) late: Option<&'a Arc<dyn LateAnswers>>,
 }
 
 /// An event of a client.

@@ -4,7 +4,7 @@
 //! * The session: this file takes packets, `sockets` has the state of each namespace, `acks` the events that wait for
 //!   an answer.
 //! * The application: `events` has the trait and its values, `socket` what it can do with a socket, `rooms` what it can
-//!   send to several, `routes` a table of functions. `id`: public ids, `identity`: who a client is.
+//!   send to several, `routes` a table of functions. `ticket`: late answers. `id`: public ids, `identity`: who a client is.
 //! * `orders`: orders to sockets, and questions to several.
 //! * Recovery: `pid` has the private ids of sockets, `track` the part of a socket that serves it.
 //! * `form`: events for several sockets, as each gets them.
@@ -31,6 +31,7 @@ mod sockets;
 mod template;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod track;
 
 pub use events::{
@@ -46,6 +47,7 @@ pub use routes::{Routes, Turn};
 pub use rules::{Require, Rule, RuleAction, UserRule};
 pub use socket::{EmitError, Socket};
 pub use template::{AckForm, AckValue, Path, Template};
+pub use ticket::{LateAnswer, LateAnswers, Later, Ticket};
 
 use super::engine::{Handshake, Outlet, next_message};
 use super::pongs::Pongs;

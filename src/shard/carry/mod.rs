@@ -45,7 +45,7 @@ use crate::proto::ws::press::Press;
 use crate::session::{Action, Settings, Splice};
 use crate::shard::counters::Counters;
 use crate::shard::desk::Receipt;
-use crate::shard::mailbox::Post;
+use crate::shard::mailbox::{LateMail, Post};
 use crate::shard::options::{EndDelays, Limits, Options, ProcessRates, Timeouts};
 use crate::shard::{INPUT_BYTES, Parts, World};
 use crate::tls::Schedules;
@@ -146,6 +146,8 @@ impl<W: World> Carry<W> {
             ..
         } = parts;
         let (now_us, unix_ms) = (net.now_us(), net.unix_ms());
+        let late = LateMail::of(Arc::clone(&mailboxes));
+        let settings = Settings { late: Some(late), ..options.settings(secret, &rates) };
         Self {
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
@@ -156,7 +158,7 @@ impl<W: World> Carry<W> {
             budget,
             pressure: Pressure::new(ledger),
             account: Account::default(),
-            settings: options.settings(secret, &rates),
+            settings,
             limits: options.limits.clone(),
             timeouts: options.timeouts.clone(),
             end_delays: options.end_delays(),
@@ -201,7 +203,9 @@ impl<W: World> Carry<W> {
 
     /// Replaces the options.
     pub(in crate::shard) fn renew(&mut self, options: &Options) {
-        self.settings = options.settings(self.settings.secret.clone(), &self.rates);
+        let late = self.settings.late.take();
+        let secret = self.settings.secret.clone();
+        self.settings = Settings { late, ..options.settings(secret, &self.rates) };
         self.limits.clone_from(&options.limits);
         self.timeouts.clone_from(&options.timeouts);
         self.end_delays = options.end_delays();

@@ -14,7 +14,7 @@ use super::Clients;
 use super::expiry::{REFRESH_AGAIN_S, may_be_asked_again};
 use crate::base::slots::Key;
 use crate::hub::words::{Claim, Denied, Dismissed};
-use crate::session::{Admission, CloseReason, Expired, Identity, SocketRefusal};
+use crate::session::{Admission, CloseReason, Expired, Identity, LateAnswer, SocketRefusal};
 use crate::shard::World;
 use crate::shard::carry::client::{Witness, is_over, is_past};
 use crate::shard::mailbox::{Deed, Letter, ReplyTo};
@@ -184,6 +184,17 @@ impl<W: World> Clients<W> {
 
     fn admit_socket(&mut self, key: Key, id: u32) {
         self.tell_handler(key, |session, handler, cx| session.admit(id, handler, cx));
+        let carry = &mut self.channels.carry;
+        carry.count_held(key);
+        carry.arm(key);
+        self.channels.finish_endings();
+    }
+
+    /// Handles a late answer of the server's own code.
+    pub(in crate::shard) fn socket_decided(&mut self, answer: LateAnswer) {
+        let LateAnswer { token, id, admit, .. } = answer;
+        let key = Key::from_token(token);
+        self.tell_handler(key, |session, _, cx| session.answered_late(id, admit, cx));
         let carry = &mut self.channels.carry;
         carry.count_held(key);
         carry.arm(key);

@@ -14,7 +14,7 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::socket_order::{Gathered, SocketOrder};
 use crate::hub::{ClientInfo, Publication, home};
 use crate::session::desk::Away;
-use crate::session::{PlainResponse, PollAsk, UpgradeAsk};
+use crate::session::{LateAnswer, PlainResponse, PollAsk, UpgradeAsk};
 use crate::shard::Renewal;
 use crate::shard::carry::layers::Layers;
 use crate::shard::desk::Receipt;
@@ -325,6 +325,8 @@ pub enum Letter {
         /// The WebSocket.
         probe: Key,
     },
+    /// From any thread: a late answer of the server's own code about a client.
+    Late(Box<LateAnswer>),
     /// To a user's home: count a new connection of the user; answered by [`Letter::UserCounted`].
     UserCame {
         /// The user.
@@ -390,6 +392,7 @@ impl fmt::Debug for Letter {
             Self::Upgrade { .. } => "Upgrade",
             Self::Moved(_) => "Moved",
             Self::Settle { .. } => "Settle",
+            Self::Late(_) => "Late",
             Self::UserCame { .. } => "UserCame",
             Self::UserCounted { .. } => "UserCounted",
             Self::UserLeft { .. } => "UserLeft",

@@ -21,6 +21,11 @@ impl Events for Mirror {
 
     fn connect(&mut self, connecting: &Connecting<'_>) -> Admit<()> {
         match connecting.user {
+            "late" => {
+                let (ticket, later) = connecting.later();
+                thread::spawn(move || ticket.admit(Admit::In(())));
+                later
+            }
             "eve" => Admit::out("not you"),
             _ => Admit::In(()),
         }
@@ -103,6 +108,8 @@ fn now_s() -> u64 {
 #[test]
 fn a_token_says_who_a_socket_is() {
     let served = Served::start(|_| {});
+    let (you, _) = served.client(&json!({"sub": "late"}));
+    assert_eq!(you, r#"42["you","late",""]"#, "the application may answer from any thread");
     let (you, mut peer) = served.client(&json!({"sub": "ann", "info": {"n": 1}}));
     assert_eq!(you, r#"42["you","ann","{\"n\":1}"]"#);
     // Each namespace has an identity of its own.

@@ -25,11 +25,14 @@ use crate::session::{Action, CloseReason, Context, Handler};
 pub(super) const GREETING_MS: u64 = 10;
 
 /// A client that asks to connect.
+#[derive(Clone, Copy)]
 pub(super) struct Newcomer<'n> {
     pub(super) namespace: &'n str,
     pub(super) auth: Option<&'n str>,
     /// The number that its socket will have.
     pub(super) number: u8,
+    /// Whether others may still get the number.
+    pub(super) is_new: bool,
 }
 
 impl<S> Sockets<S> {
@@ -80,7 +83,7 @@ impl<S> Sockets<S> {
             return self.claim(namespace, auth.as_deref(), handler, cx);
         }
         let number = self.free_number(namespace);
-        let newcomer = Newcomer { namespace, auth: auth.as_deref(), number };
+        let newcomer = Newcomer { namespace, auth: auth.as_deref(), number, is_new: true };
         self.decide(newcomer, Admission::default(), handler, cx)
     }
 
@@ -107,8 +110,9 @@ impl<S> Sockets<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let &Newcomer { namespace, auth, number } = newcomer;
+        let &Newcomer { namespace, auth, number, .. } = newcomer;
         let Admission { identity, rooms } = admission;
+        let question = self.next_question();
         let connecting = Connecting {
             namespace,
             id: SocketId::new(cx.client, number),
@@ -119,19 +123,43 @@ impl<S> Sockets<S> {
             info: &identity.info,
             certificate: cx.certificate,
             is_open: cx.settings.socketio.opens(namespace),
+            question,
+            late: cx.settings.late.as_ref(),
         };
-        let state = match handler.socket_connect(&connecting) {
+        let admit = handler.socket_connect(&connecting);
+        // The client may send more before it knows of a refusal.
+        self.next_number = self.next_number.max(1);
+        if matches!(admit, Admit::Later(_)) {
+            self.await_decision(question, *newcomer, Admission { identity, rooms }, cx);
+            return Ok(());
+        }
+        self.decided(*newcomer, Admission { identity, rooms }, admit, cx)
+    }
+
+    /// Carries out the application's decision about a client.
+    pub(super) fn decided(
+        &mut self,
+        newcomer: Newcomer<'_>,
+        admission: Admission,
+        admit: Admit<S>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        let Newcomer { namespace, number, is_new, .. } = newcomer;
+        let Admission { identity, rooms } = admission;
+        let state = match admit {
             Admit::In(state) => state,
             Admit::Out { message, data } => {
-                // The client may have sent more.
-                self.next_number = self.next_number.max(1);
                 self.release(&identity, cx);
                 self.refuse(namespace, &message, data.as_deref().map(RawValue::get), cx);
                 return Ok(());
             }
+            // An answer is no promise of another one.
+            Admit::Later(_) => return Err(CloseReason::Dismissed(Dismissed::Internal)),
         };
         self.connect_by_ms = u64::MAX;
-        self.next_number = number.wrapping_add(1).max(1);
+        if is_new {
+            self.next_number = number.wrapping_add(1).max(1);
+        }
         let (about, acks, track) = (About::new(namespace, identity), Acks::default(), Track::default());
         self.list.push(Entry { state, about, acks, logic: None, number, stage: Stage::Entering, track });
         let enter = |channel| Action::Ask { id: 0, ask: Ask::Enter(Box::new(Enter::new(channel))) };

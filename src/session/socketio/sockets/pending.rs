@@ -6,6 +6,7 @@
 use super::rates::Buckets;
 use super::*;
 use crate::hub::words::{Claim, Dismissed};
+use crate::session::socketio::events::Admit;
 use crate::session::socketio::identity::{Admission, Identity, SocketRefusal, token_of};
 
 /// Maximum of bytes of `auth` that wait in one connection.
@@ -69,13 +70,11 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let auth_bytes = |one: &Pending| one.auth.as_ref().map_or(0, |auth| auth.len());
-        let waiting = self.waiting.get_or_insert_default();
-        let held: usize = waiting.list.iter().map(auth_bytes).sum();
+        let held: usize = self.pending().iter().map(auth_bytes).sum();
         if held + auth.map_or(0, str::len) > AUTH_BYTES_MAX {
             return Err(CloseReason::Dismissed(Dismissed::TooMany));
         }
-        waiting.last_id = waiting.last_id.wrapping_add(1) & ID_MAX;
-        let id = waiting.last_id;
+        let id = self.next_question();
         let is_further = self.next_number > 0;
         let number = self.free_number(namespace);
         self.next_number = number.wrapping_add(1).max(1);
@@ -94,13 +93,64 @@ impl<S> Sockets<S> {
             is_open: !cx.settings.claims.identifies && handler.serves_sockets(),
             is_further,
         };
-        let until_ms = cx.now_ms.saturating_add(cx.settings.socketio.connect_timeout_ms);
-        let (auth, admission) = (auth.map(Into::into), Admission::default());
-        let pending = Pending { namespace: namespace.into(), auth, id, number, until_ms, admission };
-        self.waiting.get_or_insert_default().list.push(pending);
-        cx.actions.push(Action::SetTimer { at_ms: until_ms });
+        let newcomer = Newcomer { namespace, auth, number, is_new: false };
+        self.put_pending(id, newcomer, Admission::default(), cx);
         cx.actions.push(Action::Ask { id, ask: Ask::Claim(Box::new(claim)) });
         Ok(())
+    }
+
+    /// The number of the next question about a client.
+    pub(super) fn next_question(&self) -> u32 {
+        let last_id = self.waiting.as_ref().map_or(0, |waiting| waiting.last_id);
+        last_id.wrapping_add(1) & ID_MAX
+    }
+
+    fn put_pending(&mut self, id: u32, newcomer: Newcomer<'_>, admission: Admission, cx: &mut Context<'_>) {
+        let Newcomer { namespace, auth, number, .. } = newcomer;
+        let until_ms = cx.now_ms.saturating_add(cx.settings.socketio.connect_timeout_ms);
+        let (namespace, auth) = (namespace.into(), auth.map(Into::into));
+        let pending = Pending { namespace, auth, id, number, until_ms, admission };
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.last_id = id;
+        waiting.list.push(pending);
+        cx.actions.push(Action::SetTimer { at_ms: until_ms });
+    }
+
+    /// Waits for the application's late answer about a client.
+    pub(super) fn await_decision(
+        &mut self,
+        id: u32,
+        newcomer: Newcomer<'_>,
+        admission: Admission,
+        cx: &mut Context<'_>,
+    ) {
+        if newcomer.is_new {
+            self.next_number = newcomer.number.wrapping_add(1).max(1);
+        }
+        // Its `auth` was read.
+        self.put_pending(id, Newcomer { auth: None, ..newcomer }, admission, cx);
+    }
+
+    /// Takes the application's late answer; `None`: there will be none.
+    ///
+    /// # Errors
+    /// The reason for which the connection ends.
+    pub(in crate::session) fn answered_late(
+        &mut self,
+        id: u32,
+        admit: Option<Admit<S>>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        // The client may have left meanwhile.
+        let Some(known) = self.take_pending(|one| one.id == id) else { return Ok(()) };
+        self.trim_pending();
+        let Some(admit) = admit else {
+            self.release(&known.admission.identity, cx);
+            return Err(CloseReason::Dismissed(Dismissed::Internal));
+        };
+        let Pending { namespace, number, admission, .. } = known;
+        let newcomer = Newcomer { namespace: &namespace, auth: None, number, is_new: false };
+        self.decided(newcomer, admission, admit, cx)
     }
 
     pub(super) fn pending(&self) -> &[Pending] {
@@ -165,7 +215,7 @@ impl<S> Sockets<S> {
         let Some(known) = self.take_pending(|one| one.id == id) else { return Ok(()) };
         self.trim_pending();
         let Pending { namespace, auth, number, admission, .. } = known;
-        let newcomer = Newcomer { namespace: &namespace, auth: auth.as_deref(), number };
+        let newcomer = Newcomer { namespace: &namespace, auth: auth.as_deref(), number, is_new: false };
         self.decide(newcomer, admission, handler, cx)
     }
 
@@ -217,4 +267,4 @@ impl<S> Sockets<S> {
 }
 
 /// Numbers of questions: the shard marks some by higher bits.
-pub(super) const ID_MAX: u32 = (1 << 29) - 1;
+const ID_MAX: u32 = (1 << 29) - 1;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::connecting::{GREETING_MS, Newcomer};
-use super::pending::{ID_MAX, Pending};
+use super::pending::Pending;
 use super::{About, Entry, Sockets, Stage, return_state};
 use crate::base::slots::Key;
 use crate::hub::away::{Away, Back, Parcel, Return};
@@ -60,17 +60,19 @@ impl<S> Sockets<S> {
         admission: Admission,
         cx: &mut Context<'_>,
     ) -> Option<Admission> {
-        let &Newcomer { namespace, auth, number } = newcomer;
+        let &Newcomer { namespace, auth, number, is_new } = newcomer;
         let asked = auth.filter(|_| is_on(cx.settings)).and_then(|auth| return_of(namespace, auth, cx));
         let Some(mut asked) = asked else { return Some(admission) };
+        let id = self.next_question();
         let waiting = self.waiting.get_or_insert_default();
-        waiting.last_id = waiting.last_id.wrapping_add(1) & ID_MAX;
-        let id = waiting.last_id;
+        waiting.last_id = id;
         (asked.request, asked.user) = (id, admission.identity.user.clone());
         let until_ms = cx.now_ms.saturating_add(cx.settings.socketio.connect_timeout_ms);
         let (namespace, auth) = (namespace.into(), auth.map(Into::into));
         waiting.list.push(Pending { namespace, auth, id, number, until_ms, admission });
-        self.next_number = number.wrapping_add(1).max(1);
+        if is_new {
+            self.next_number = number.wrapping_add(1).max(1);
+        }
         cx.actions.push(Action::SetTimer { at_ms: until_ms });
         cx.actions.push(Action::Ask { id: 0, ask: Ask::Return(Box::new(asked)) });
         None
@@ -101,7 +103,8 @@ impl<S> Sockets<S> {
             }
             None => {
                 let Pending { namespace, auth, number, admission, .. } = known;
-                let newcomer = Newcomer { namespace: &namespace, auth: auth.as_deref(), number };
+                let newcomer =
+                    Newcomer { namespace: &namespace, auth: auth.as_deref(), number, is_new: false };
                 self.admit(&newcomer, admission, handler, cx)
             }
         }

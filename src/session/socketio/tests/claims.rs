@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::hub::words::{Claim, Denied, Dismissed};
-use crate::session::{Identity, PacketRates, SocketRefusal};
+use crate::session::{Identity, LateAnswer, LateAnswers, PacketRates, SocketRefusal};
 
 impl Talk {
     /// A connection whose clients must say who they are.
@@ -248,4 +248,72 @@ fn each_kind_of_packet_has_its_rate() {
     talk.send("40/custom,").unwrap();
     talk.send("439[]").unwrap();
     assert_eq!(talk.send("42[\"x\"]"), too_many, "all kinds together");
+}
+
+/// The last late answer.
+#[derive(Debug, Default)]
+struct Recorder(std::sync::Mutex<Vec<LateAnswer>>);
+
+impl LateAnswers for Recorder {
+    fn put(&self, answer: LateAnswer) {
+        self.0.lock().unwrap().push(answer);
+    }
+}
+
+#[test]
+fn an_application_may_answer_later_and_once() {
+    let recorder = std::sync::Arc::new(Recorder::default());
+    let mut talk = Talk::closed(|_| {});
+    talk.settings.late = Some(recorder.clone());
+    talk.call(|session, app, cx| session.receive(&mut HEAD.as_bytes().to_vec(), app, cx)).unwrap();
+    talk.got.clear();
+    let answer = |talk: &mut Talk| {
+        let LateAnswer { id, admit, .. } = recorder.0.lock().unwrap().pop().unwrap();
+        talk.call(|session, _, cx| session.answered_late(id, admit, cx))
+    };
+    talk.send("40/later,{\"a\":1}").unwrap();
+    assert!(talk.got.is_empty() && recorder.0.lock().unwrap().is_empty());
+    talk.app.0.tickets.pop().unwrap().admit(Admit::In(Value::Null));
+    assert_eq!(answer(&mut talk), Ok(()));
+    talk.entered("\u{1}/later").unwrap();
+    assert!(talk.text().starts_with("40/later,{\"sid\":\""));
+    talk.send("41/later,").unwrap();
+    // A refusal; and an answer for a client that has left.
+    talk.send("40/later,").unwrap();
+    talk.app.0.tickets.pop().unwrap().admit(Admit::out("not you"));
+    assert_eq!(answer(&mut talk), Ok(()));
+    assert_eq!(talk.text(), r#"44/later,{"message":"not you"}"#);
+    talk.send("40/later,").unwrap();
+    talk.send("41/later,").unwrap();
+    talk.app.0.tickets.pop().unwrap().admit(Admit::In(Value::Null));
+    assert_eq!(answer(&mut talk), Ok(()));
+    assert_eq!(talk.texts(), [""; 0]);
+    // A dropped ticket ends the connection, and so does the end of the time.
+    talk.send("40/later,").unwrap();
+    assert_eq!(talk.session.deadline_ms().map(|at_ms| at_ms <= talk.now_ms + 45_000), Some(true));
+    talk.app.0.tickets.clear();
+    assert_eq!(answer(&mut talk), Err(CloseReason::Dismissed(Dismissed::Internal)));
+    talk.send("40").unwrap();
+    talk.send("40/later,").unwrap();
+    talk.now_ms += 45_000;
+    assert_eq!(talk.timer(), Err(CloseReason::Dismissed(Dismissed::Internal)));
+}
+
+/// Ids of sockets are not used twice while numbers last, in whatever order clients are admitted.
+#[test]
+fn an_answer_out_of_order_brings_no_number_back() {
+    let mut talk = Talk::identifying();
+    let mut asked = Vec::new();
+    for namespace in ["/", "/custom1", "/custom2"] {
+        talk.send(&format!("40{namespace},")).unwrap();
+        asked.push((talk.claim().0, namespace));
+    }
+    for (id, namespace) in [asked[2], asked[0]] {
+        talk.admit(id);
+        talk.entered(&format!("\u{1}{namespace}")).unwrap();
+    }
+    talk.send("41/custom2,").unwrap();
+    talk.actions.clear();
+    talk.send("40/custom3,").unwrap();
+    assert_eq!(&*talk.claim().1.id, SocketId::new(client(1), 3).as_str());
 }

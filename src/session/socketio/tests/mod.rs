@@ -33,6 +33,7 @@ struct App {
     ended: Vec<String>,
     asked: Vec<String>,
     users: Vec<String>,
+    tickets: Vec<Ticket<Value>>,
 }
 
 impl Events for App {
@@ -46,6 +47,11 @@ impl Events for App {
             connecting.auth.map_or_else(|| serde_json::json!({}), |auth| serde_json::from_str(auth).unwrap())
         };
         match connecting.namespace {
+            "/later" => {
+                let (ticket, later) = connecting.later();
+                self.tickets.push(ticket);
+                later
+            }
             "/no" => Admit::out_with("not you", &("a", 1)).unwrap(),
             name if name == "/" || name.starts_with("/custom") => Admit::In(auth()),
             _ => Admit::unknown_namespace(),
