@@ -153,6 +153,8 @@ pub struct Told {
     pub unsubscribes: ByPlace,
     /// Events of Socket.IO clients that were not handled, or not as they should be, by reason.
     pub events_refused: ByPlace,
+    /// Refused requests to an Engine.IO endpoint, by the number of the refusal.
+    pub engine_refusals: ByPlace,
 }
 
 /// Counts of one session's work.

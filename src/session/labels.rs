@@ -62,6 +62,9 @@ impl EventRefusal {
         self as usize
     }
 }
+/// Refusals of requests to an Engine.IO endpoint, each at the place of its number.
+pub(crate) const ENGINE_REFUSALS: [&str; 6] =
+    ["unknown_transport", "unknown_session", "bad_method", "bad_request", "forbidden", "unsupported_version"];
 
 const _: () = assert!(ERRORS.len() < PLACES_MAX && UNSUBSCRIBES.len() < PLACES_MAX);
 const _: () = assert!(DISCONNECTS.len() < PLACES_MAX && COMMANDS.len() <= PLACES_MAX);
@@ -110,6 +113,21 @@ mod tests {
             for stranger in [0, 99, 1234, 2999, 4000, 4999, u32::MAX] {
                 assert_eq!(labels[code_place(codes, stranger)], OTHER);
             }
+        }
+    }
+
+    #[test]
+    fn refused_requests_are_counted_by_their_names() {
+        use crate::proto::engine::EngineRefusal;
+        for (refusal, name) in [
+            (EngineRefusal::UnknownTransport, "unknown_transport"),
+            (EngineRefusal::UnknownSession, "unknown_session"),
+            (EngineRefusal::BadMethod, "bad_method"),
+            (EngineRefusal::BadRequest, "bad_request"),
+            (EngineRefusal::Forbidden, "forbidden"),
+            (EngineRefusal::UnsupportedProtocol, "unsupported_version"),
+        ] {
+            assert_eq!(ENGINE_REFUSALS[usize::from(refusal.code())], name);
         }
     }
 

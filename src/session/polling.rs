@@ -54,13 +54,22 @@ pub(crate) enum PollRefusal {
 }
 
 impl PollRefusal {
-    /// The answer.
-    pub(crate) fn response(self) -> PlainResponse {
-        let refusal = match self {
+    fn refusal(self) -> EngineRefusal {
+        match self {
             Self::UnknownSession => EngineRefusal::UnknownSession,
             Self::BadRequest => EngineRefusal::BadRequest,
             Self::Forbidden => EngineRefusal::Forbidden,
-        };
+        }
+    }
+
+    /// Its place among the counters of refused requests.
+    pub(crate) fn place(self) -> usize {
+        usize::from(self.refusal().code())
+    }
+
+    /// The answer.
+    pub(crate) fn response(self) -> PlainResponse {
+        let refusal = self.refusal();
         let status = if refusal.status() == 403 { "403 Forbidden" } else { "400 Bad Request" };
         let mut body = Vec::new();
         refusal.put_body(&mut body, None);

@@ -154,8 +154,10 @@ pub(crate) enum SessionKind {
     Centrifuge(Transport),
     /// An embedder's endpoint.
     Raw,
-    /// Socket.IO.
+    /// Socket.IO over WebSocket.
     SocketIo,
+    /// Socket.IO over HTTP long-polling.
+    SocketIoPolling,
 }
 
 impl SessionKind {
@@ -165,6 +167,7 @@ impl SessionKind {
             Self::Centrifuge(transport) => transport.index(),
             Self::Raw => Transport::COUNT,
             Self::SocketIo => Transport::COUNT + 1,
+            Self::SocketIoPolling => Transport::COUNT + 2,
         }
     }
 
@@ -174,6 +177,7 @@ impl SessionKind {
             Self::Centrifuge(transport) => transport.name(),
             Self::Raw => "raw",
             Self::SocketIo => "socketio",
+            Self::SocketIoPolling => "socketio_polling",
         }
     }
 
@@ -186,7 +190,7 @@ impl SessionKind {
 /// All kinds.
 pub(crate) fn kinds() -> impl Iterator<Item = SessionKind> {
     let transports = Transport::ALL.into_iter().map(SessionKind::Centrifuge);
-    transports.chain([SessionKind::Raw, SessionKind::SocketIo])
+    transports.chain([SessionKind::Raw, SessionKind::SocketIo, SessionKind::SocketIoPolling])
 }
 
 #[cfg(test)]

@@ -290,6 +290,8 @@ counters! {
     positions_displaced,
     /// Joins and leaves that were not announced, because a channel had too many.
     joins_suppressed,
+    /// Gauge: polls of Socket.IO clients that wait for output.
+    polls_waiting,
     /// HTTP requests answered without a session: posted commands, preflights, the first page.
     requests,
     /// Handshakes that negotiated permessage-deflate.

@@ -83,7 +83,7 @@ impl<W: World> Shard<W> {
             Some(_) | None => Some(PollRefusal::UnknownSession),
         };
         match refusal {
-            Some(refusal) => carry.answer_request(receipt, refusal.response()),
+            Some(refusal) => carry.refuse_request(receipt, refusal),
             None if carry.park(key, Parked { receipt, opens: false }) => {}
             None => self.channels().close(key, CloseReason::Transport),
         }
@@ -102,16 +102,16 @@ impl<W: World> Shard<W> {
             Some(_) | None => Some(PollRefusal::UnknownSession),
         };
         if let Some(refusal) = refusal {
-            return carry.answer_request(receipt, refusal.response());
+            return carry.refuse_request(receipt, refusal);
         }
         if carry.posts.contains_key(&key) {
-            carry.answer_request(receipt, PollRefusal::BadRequest.response());
+            carry.refuse_request(receipt, PollRefusal::BadRequest);
             return self.channels().close(key, CloseReason::Malformed("a post while another is handled"));
         }
         // A client that posts and never polls must not fill the memory with answers.
         let bytes_max = carry.limits.outbox_bytes_max;
         if carry.conns.entry(key).is_some_and(|conn| conn.waits_for_room(bytes_max)) {
-            carry.answer_request(receipt, PollRefusal::BadRequest.response());
+            carry.refuse_request(receipt, PollRefusal::BadRequest);
             return self.channels().close(key, CloseReason::Slow);
         }
         let outcome = carry
@@ -127,11 +127,10 @@ impl<W: World> Shard<W> {
             self.carry().posts.insert(key, receipt);
             return self.carry().arm(key);
         }
-        let response = match &outcome {
-            Ok(()) | Err(CloseReason::Peer(_)) => posted(),
-            Err(_) => PollRefusal::BadRequest.response(),
-        };
-        self.carry().answer_request(receipt, response);
+        match &outcome {
+            Ok(()) | Err(CloseReason::Peer(_)) => self.carry().answer_request(receipt, posted()),
+            Err(_) => self.carry().refuse_request(receipt, PollRefusal::BadRequest),
+        }
         match outcome {
             Ok(()) => self.carry().arm(key),
             Err(reason) => self.channels().close(key, reason),

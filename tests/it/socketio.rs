@@ -18,6 +18,7 @@ mod conformance;
 
 mod engine;
 mod identity;
+mod metrics;
 mod old;
 pub(crate) mod polling;
 mod upgrade;

@@ -4,7 +4,7 @@ mod beside;
 
 use super::rows::{gauge, gauge_per_shard, merged, one, total, total_per_shard};
 use super::{Family, Kind, Source, Values};
-use crate::session::labels::{COMMANDS, DISCONNECTS, ERRORS, EventRefusal, UNSUBSCRIBES};
+use crate::session::labels::{COMMANDS, DISCONNECTS, ENGINE_REFUSALS, ERRORS, EventRefusal, UNSUBSCRIBES};
 use beside::BESIDE;
 
 /// All metrics, in the order of the scrape.
@@ -32,8 +32,19 @@ static FAMILIES: &[Family] = &[
     Family {
         name: "throng_transport_sessions",
         kind: Kind::Gauge,
-        help: "Connections past their handshake, by transport; raw for raw endpoints, socketio for Socket.IO.",
+        help: "Connections past their handshake, by transport; raw for raw endpoints, socketio and socketio_polling for Socket.IO.",
         source: Source::Sessions,
+    },
+    gauge(
+        "throng_polls_waiting",
+        "polls_waiting",
+        "Polls of Socket.IO clients that wait for output: one of each idle client of socketio_polling.",
+    ),
+    Family {
+        name: "throng_polls_refused_total",
+        kind: Kind::Counter,
+        help: "Refused requests to the Socket.IO endpoint, by reason; unknown_session if the session ended or is another server's.",
+        source: Source::ByPlace("reason", |c| &c.told.engine_refusals, Values::Names(&ENGINE_REFUSALS)),
     },
     Family {
         name: "throng_clients",

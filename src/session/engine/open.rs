@@ -111,8 +111,12 @@ pub(in crate::session) fn open(
             let way = Way { base64: query.base64, deflate: upgrade.deflate() };
             Ok(Opened::Upgrade(Box::new(UpgradeAsk { place, accepting, way })))
         }
-        Err(refusal) if is_upgrade => Err(Refusal::new(Status::BadRequest, refusal.message())),
+        Err(refusal) if is_upgrade => {
+            cx.told.engine_refusals[usize::from(refusal.code())].add(1);
+            Err(Refusal::new(Status::BadRequest, refusal.message()))
+        }
         Err(refusal) => {
+            cx.told.engine_refusals[usize::from(refusal.code())].add(1);
             put_refusal(refusal, request, cors, cx.out);
             Ok(Opened::Answered)
         }

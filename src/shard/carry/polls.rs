@@ -66,6 +66,12 @@ impl<W: World> Carry<W> {
         self.post.send(receipt.shard, Letter::Served { receipt, response: Some(Box::new(response)) });
     }
 
+    /// Refuses a request on the connection of a poll.
+    pub(in crate::shard) fn refuse_request(&mut self, receipt: Receipt, refusal: PollRefusal) {
+        self.counters.told.engine_refusals[refusal.place()].add(1);
+        self.answer_request(receipt, refusal.response());
+    }
+
     /// Parks a poll, which is answered at the end of the turn if there is output. Returns false if another is parked:
     /// the session ends with both.
     pub(in crate::shard) fn park(&mut self, session: Key, poll: Parked) -> bool {
@@ -73,7 +79,7 @@ impl<W: World> Carry<W> {
             if let Some(ended) = self.conns.entry(session).map(|conn| conn.session.ended_poll()) {
                 self.answer_request(first.receipt, ended);
             }
-            self.answer_request(poll.receipt, PollRefusal::BadRequest.response());
+            self.refuse_request(poll.receipt, PollRefusal::BadRequest);
             return false;
         }
         self.parked.insert(session, poll);
@@ -116,10 +122,10 @@ impl<W: World> Carry<W> {
     /// Answers the parked poll of a session that is freed, and a post that waits.
     pub(in crate::shard) fn refuse_parked(&mut self, key: Key) {
         if let Some(receipt) = self.posts.remove(&key) {
-            self.answer_request(receipt, PollRefusal::UnknownSession.response());
+            self.refuse_request(receipt, PollRefusal::UnknownSession);
         }
         if let Some(Parked { receipt, .. }) = self.parked.remove(&key) {
-            self.answer_request(receipt, PollRefusal::UnknownSession.response());
+            self.refuse_request(receipt, PollRefusal::UnknownSession);
         }
     }
 

@@ -199,6 +199,8 @@ impl<W: World> Carry<W> {
         self.mark_dirty(session);
         self.postpone(session);
         self.arm(session);
+        let kind = self.conns.entry(session).and_then(|conn| conn.session.kind());
+        self.count_as(session, kind.map_or(CountedAs::Nothing, CountedAs::Session));
         let deflates = self.conns.entry(session).is_some_and(|conn| conn.session.deflate().is_on());
         tracing::trace!(deflates, "a session has moved from polls to a WebSocket");
         self.counters.upgrades.add(1);

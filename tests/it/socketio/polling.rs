@@ -30,7 +30,7 @@ impl Http {
         Self::at(running.address)
     }
 
-    fn at(address: std::net::SocketAddr) -> Self {
+    pub(crate) fn at(address: std::net::SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self { stream: BufReader::new(stream) }
