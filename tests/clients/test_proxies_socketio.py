@@ -26,11 +26,11 @@ SEPARATOR = "\x1e"
 class Application:
     """The example for `throng bench`, built beside the server, with quick heartbeats; a context manager."""
 
-    def __init__(self):
+    def __init__(self, ping_ms=PING_MS):
         self.port = self.control = free_port()
         program = pathlib.Path(os.environ["THRONG_BIN"]).parent / "examples" / "socketio_bench"
         self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([program, f"127.0.0.1:{self.port}", "2", str(PING_MS)], stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen([program, f"127.0.0.1:{self.port}", "2", str(ping_ms)], stdout=self.log, stderr=self.log)
 
     def __enter__(self):
         end = time.monotonic() + 10
@@ -128,7 +128,38 @@ def impatient_nginx(server, *changes):
     return nginx(server, *((f"proxy_{way}_timeout 90s;", f"proxy_{way}_timeout {PATIENCE_S}s;") for way in ("read", "send")), *changes)
 
 
+def doctor(port):
+    """What `throng doctor` says of the endpoint, by check."""
+    command = [os.environ["THRONG_BIN"], "doctor", "--json", "--socketio", f"http://127.0.0.1:{port}/socket.io/"]
+    report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=False).stdout)
+    return {line["name"]: line["status"] for line in report["lines"] if line["section"] == "Socket.IO"}
+
+
+SOUND = dict.fromkeys(["polling", "one server", "WebSocket", "idle WebSocket", "idle poll"], "ok")
+
+
 class SocketIo(unittest.TestCase):
+    def test_the_doctor_finds_what_a_proxy_breaks(self):
+        with Application() as server:
+            self.assertEqual(doctor(server.port), SOUND)
+            for proxied in (impatient_haproxy, impatient_nginx):
+                with proxied(server) as proxy:
+                    self.assertEqual(doctor(proxy.port), SOUND, proxied.__name__)
+            with impatient_nginx(server, ("proxy_set_header Upgrade $http_upgrade;", "")) as proxy:
+                found = {name: status for name, status in SOUND.items() if name != "idle WebSocket"}
+                self.assertEqual(doctor(proxy.port), found | {"WebSocket": "short"})
+            with Application() as other:
+                server_line = f"server 127.0.0.1:{server.port};"
+                with nginx(server, (server_line, f"{server_line} server 127.0.0.1:{other.port};")) as proxy:
+                    self.assertEqual(doctor(proxy.port)["one server"], "short")
+            self.assertEqual(doctor(free_port()), {"polling": "short", "WebSocket": "short"})
+        # Heartbeats come more seldom than these proxies wait.
+        with Application(ping_ms=3 * PATIENCE_S * 1000) as server:
+            for proxied in (impatient_haproxy, impatient_nginx):
+                with proxied(server) as proxy:
+                    expected = SOUND | {"idle WebSocket": "short", "idle poll": "short"}
+                    self.assertEqual(doctor(proxy.port), expected, proxied.__name__)
+
     def test_both_transports_outlive_the_patience_of_both_proxies(self):
         for proxied in (impatient_haproxy, impatient_nginx):
             with self.subTest(proxied.__name__), Application() as server, proxied(server) as proxy:

@@ -254,7 +254,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "throng::parts::node",
             "throng::parts::tls",
         ],
-        crates: &["clap", "rcgen", "serde", "serde_json"],
+        crates: &["clap", "rcgen", "rustls", "serde", "serde_json", "webpki_roots"],
         never_std: &[],
         never_words: &[],
     },

@@ -3,7 +3,7 @@
 //! It reads limits and kernel settings, compares them with the needs of N connections, and prints one line for
 //! each, with the value, the need, the reason and the command that changes it; or prints a profile for N, ready to
 //! install. In reading order: `facts` (values of the machine), `needs` (required values), `settings` (the kernel
-//! settings of a profile), the `check_*` files (comparison), `report`, `json` and `emit` (output).
+//! settings of a profile), the `check_*` files (comparison; `check_socketio` tries an endpoint), `report`, `json` and `emit` (output).
 //!
 //! The invariants: a profile depends on N and the ports alone, never on the machine that prints it, and a machine
 //! with the profile in force passes all of its checks. A value that cannot be read is `unknown`, never a panic.
@@ -14,6 +14,7 @@ mod check_certificates;
 mod check_descriptors;
 mod check_memory;
 mod check_network;
+mod check_socketio;
 mod emit;
 mod facts;
 mod json;
@@ -34,7 +35,7 @@ use std::process::ExitCode;
 
 use facts::Facts;
 use needs::Plan;
-use report::Report;
+use report::{Line, Report};
 use service::Service;
 
 use throng::parts::config::{self, Config, Variables};
@@ -76,6 +77,10 @@ pub(crate) struct Args {
     /// Inspect limits, control group and descriptors of this running throng process instead of the doctor's own
     #[arg(long, value_name = "PID", conflicts_with = "emit")]
     pub(crate) pid: Option<u32>,
+
+    /// Also try a Socket.IO endpoint as clients reach it, through all that is in front of it: http:// or https://HOST[:PORT][/PATH]; takes as long as a heartbeat
+    #[arg(long, value_name = "URL", conflicts_with = "emit")]
+    pub(crate) socketio: Option<String>,
 
     /// Print the report as one JSON object
     #[arg(long, conflicts_with = "emit")]
@@ -124,7 +129,15 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         console::complain(&format!("throng: --pid {pid}: there is no such process"));
         return ExitCode::from(EXIT_CONFIG);
     }
-    match execute(args, &config, colour, &mut stdout.lock()) {
+    let tried = args.socketio.as_deref().map_or_else(|| Ok(Vec::new()), check_socketio::lines);
+    let tried = match tried {
+        Ok(lines) => lines,
+        Err(error) => {
+            console::complain(&format!("throng: --socketio {error}"));
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match execute(args, &config, tried, colour, &mut stdout.lock()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -134,12 +147,18 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Writes the output that `args` request to `out`, with missing values and the certificates from `config`; false
-/// if something falls short.
+/// Writes the output that `args` request to `out`, with missing values and the certificates from `config`, and
+/// the lines `tried` about an endpoint; false if something falls short.
 ///
 /// # Errors
 /// The result of `out`; a reader that has closed its end (`BrokenPipe`) is not an error.
-pub(crate) fn execute(args: &Args, config: &Config, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
+fn execute(
+    args: &Args,
+    config: &Config,
+    tried: Vec<Line>,
+    colour: bool,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
     let service = args.pid.and_then(|pid| Service::read(&args.root, pid));
     let running = service.as_ref().map(|service| service.shards).filter(|&shards| shards > 0);
     let plan = Plan::new(args, config, running);
@@ -152,7 +171,8 @@ pub(crate) fn execute(args: &Args, config: &Config, colour: bool, out: &mut dyn 
             let certificates = check_certificates::lines(&config.tls, node::now_s());
             let report = Report::new(&plan, &facts)
                 .with_service(service.map_or_else(Vec::new, |service| service.lines(&facts)))
-                .with_certificates(certificates);
+                .with_certificates(certificates)
+                .with_socketio(tried);
             let text =
                 if args.json { json::render(&plan, &report) } else { text::render(&plan, &report, colour) };
             (text, report.is_sound())

@@ -141,6 +141,14 @@ impl Report {
         self
     }
 
+    /// Adds the lines about a Socket.IO endpoint, if one was tried.
+    pub(super) fn with_socketio(mut self, lines: Vec<Line>) -> Self {
+        if !lines.is_empty() {
+            self.sections.push(Section { title: "Socket.IO", lines });
+        }
+        self
+    }
+
     pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
         self.sections.iter().flat_map(|section| &section.lines)
     }
