@@ -23,7 +23,7 @@ impl<W: World> Shard<W> {
         // The certificate that opened the session says whose it is.
         let is_request = matches!(ask, PollAsk::Fetch | PollAsk::Post { .. });
         if is_request && !self.carry().is_its_client(session, identity.as_deref()) {
-            return self.carry().answer_request(receipt, PollRefusal::Forbidden.response());
+            return self.carry().refuse_request(receipt, PollRefusal::Forbidden);
         }
         match ask {
             PollAsk::Open(opening) => self.open_session(receipt, opening, identity),

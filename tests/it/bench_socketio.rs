@@ -69,6 +69,7 @@ fn every_scenario_of_socketio_runs_against_a_server() {
         "handshakes --concurrency 4 --seconds 0.2 --warmup 0",
         "handshakes --concurrency 4 --seconds 0.2 --warmup 0 --ending goodbye",
         "handshakes --concurrency 4 --seconds 0.2 --warmup 0 --transport polling",
+        "handshakes --concurrency 4 --seconds 0.2 --warmup 0 --transport upgrade",
         "storm --connections 20 --live 3 --live-rate 200 --quiet 0.1 --subscribe bench",
     ] {
         let (code, text) = run(line, address);
