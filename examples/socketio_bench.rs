@@ -1,6 +1,6 @@
 //! An application for `throng bench --protocol socketio`: it answers as little as a measurement needs.
 //!
-//! `cargo run --release --example socketio_bench -- 127.0.0.1:8000 [shards [ping interval in ms]]`, then
+//! `cargo run --release --example socketio_bench -- 127.0.0.1:8000 [shards [ping interval [recovery]]]`, both in ms, then
 //! `throng bench echo --protocol socketio`. `join` with a room enters it and is acknowledged, `echo` is acknowledged
 //! with its arguments, and `publish` with a room and data is emitted to the room as it is. A server on another stack
 //! that does the same can be measured as well.
@@ -45,6 +45,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut socketio = SocketIoOptions { enabled: true, ..SocketIoOptions::default() };
     if let Some(interval) = words.get(2) {
         socketio.ping_interval_ms = interval.parse()?;
+    }
+    if let Some(ttl) = words.get(3) {
+        socketio.recovery_ttl_ms = ttl.parse()?;
     }
     let config = Config { listen: vec![address.into()], control: None, socketio, ..Config::default() };
     let config = Config { shards: shards.unwrap_or(config.shards), ..config };
