@@ -259,6 +259,59 @@ def half_requests(stage, rng):
     return f"{len(held)} held"
 
 
+POLL = "/socket.io/?EIO=4&transport=polling"
+# Bodies of posts, whole and spoilt; none is in a namespace, as this server has no application.
+BODIES = ["40", "3", "6", "1", "2", "5", "42[\"a\"]", "9", "", "40\x1e40/a,\x1e41", "b!!!!", "451-[{\"_placeholder\":true,\"num\":0}]",
+          "4" * 70_000]
+
+
+def get(path):
+    return f"GET {path} HTTP/1.1\r\nHost: siege\r\n\r\n".encode()
+
+
+def polled_session(stage, held):
+    """The path of a session of Socket.IO that a poll has opened; None when the server has had enough of them."""
+    connection = stage.connect()
+    held.append(connection)
+    say(connection, get(POLL))
+    answer, end = b"", time.monotonic() + 2
+    while b'"sid":"' not in answer and time.monotonic() < end:
+        connection.settimeout(2)
+        try:
+            more = connection.recv(4096)
+        except OSError:
+            return None
+        if not more:
+            return None
+        answer += more
+    return f"{POLL}&sid=" + answer.split(b'"sid":"')[1].split(b'"')[0].decode()
+
+
+@life("plain", "tls", "proxy")
+def sessions_on_polling(stage, rng):
+    """Sessions of Socket.IO that nobody polls, two polls at once, posts of all sorts, and upgrades that end at any point."""
+    held, count, refused = [], 0, 0
+    for count in until(1.5):
+        path = polled_session(stage, held)
+        if path is None:
+            refused += 1
+            continue
+        for _ in range(rng.randint(0, 3)):
+            connection = stage.connect()
+            held.append(connection)
+            whole = rng.choice([get(path), get(path) * 2, post(path, rng.choice(BODIES)), get(POLL + "&sid=" + "0" * 56),
+                                upgrade(path.replace("polling", "websocket")) + frame("2probe") + frame("5") + frame("40")])
+            say(connection, whole[:rng.choice([len(whole), rng.randint(0, len(whole))])])
+            if rng.random() < 0.3:
+                hear(connection, 0.05)
+            if rng.random() < 0.3:
+                reset(connection)
+        while len(held) > few(stage, 200):
+            reset(held.pop(rng.randrange(len(held))))
+    all_gone(held)
+    return f"{count} sessions, {refused} refused"
+
+
 @life("plain", "tls")
 def half_messages(stage, rng):
     """Frames and messages that are never whole."""

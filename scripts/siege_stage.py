@@ -78,6 +78,12 @@ allow_subscribe_for_anonymous = true
 allow_history_for_client = true
 allow_history_for_anonymous = true
 
+[socketio]
+enabled = true
+ping_interval = "1500ms"
+ping_timeout = "1s"
+connect_timeout = "1500ms"
+
 [sse]
 enabled = true
 [http_stream]
