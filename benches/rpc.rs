@@ -8,6 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use throng::SocketIoOptions;
 use throng::parts::base::networks::Networks;
+use throng::parts::hub::rooms::RoomMap;
 use throng::parts::hub::words::{Identified, Reply};
 use throng::parts::proto::centrifuge::message::Encoding;
 use throng::parts::proto::ws::{Deflate, Limits, Press};
@@ -61,6 +62,7 @@ impl Served {
             claims: ClaimRules::default(),
             packet_rates: None,
             late: None,
+            rooms: RoomMap::default(),
             connects: ConnectRate::default(),
         };
         let wire = Wire { transport: Transport::WebSocket, encoding: Encoding::Json, deflate: Deflate::Off };

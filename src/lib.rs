@@ -296,7 +296,7 @@ pub use config::{
 };
 pub use control::{Outcome, logs};
 pub use hub::home::HistoryFilter;
-pub use hub::options::{ChannelOptions, Namespaces};
+pub use hub::options::{ChannelOptions, EventName, Namespaces};
 pub use hub::words::Denied;
 pub use net::Listen;
 pub use net::sys::tune_allocator;
@@ -361,7 +361,7 @@ pub mod parts {
     pub mod hub {
         pub use crate::hub::{
             ClientInfo, DataKind, Position, Publication, home, home_of, local, memory, options, permissions,
-            reach, tally, words,
+            reach, rooms, tally, words,
         };
     }
 

@@ -33,6 +33,7 @@ const BUDGETS: Reload = Reload::Restart("budgets and tables are sized at start")
 const HEARTBEATS: Reload = Reload::Restart("live connections use it, and clients were told it");
 const COMPRESSED: Reload = Reload::Restart("connections have negotiated it");
 const LOGS: Reload = Reload::Restart("logging is set up at start");
+const ROOMS: Reload = Reload::Restart("subscribers are counted at the homes of their channels");
 const CONTROL: Reload = Reload::Restart("the control listener is set up at start");
 
 /// All keys, by name or by a prefix of the path up to a dot; the first matching row applies.
@@ -140,6 +141,10 @@ pub static RELOAD: &[(&str, Reload)] = &[
 
 /// The effect of a reload on this key, flat or of a section.
 pub fn reload_of(path: &str) -> Reload {
+    // Of any table of channels.
+    if path.starts_with("channel.") && (path.ends_with(".socketio") || path.ends_with(".socketio_event")) {
+        return ROOMS;
+    }
     let is_of =
         |transport: &Transport| path.strip_prefix(transport.name()).is_some_and(|rest| rest.starts_with('.'));
     if Transport::ALL.iter().any(is_of) {
@@ -177,6 +182,7 @@ impl Effective {
                 merged.keep_place(&path, self);
             }
         }
+        merged.sections.keep_rooms(&self.sections);
         let mut conflicts = conflicts(&merged);
         conflicts.extend(self.opened_by(&merged));
         conflicts.extend(self.emptied_by(&merged));
@@ -302,6 +308,35 @@ mod tests {
         assert_eq!((outside.token.hmac_secret_key.as_str(), api.node_name.as_str()), ("two", "n"));
         assert!(namespaces.named.contains_key("bb") && !namespaces.named["aa"].presence);
         // A repeated reload changes nothing, and still names the changes that need a restart.
+        let (_, again) = merged.reloaded(&new).unwrap();
+        assert_eq!((again.taken, again.needs_restart), (Vec::new(), changes.needs_restart));
+    }
+
+    #[test]
+    fn rooms_of_socketio_stay_what_they_were_until_a_restart() {
+        let old = effective(
+            "rooms",
+            "socketio.enabled = true\n[[channel.namespaces]]\nname = 'aa'\nsocketio = '/a'\n",
+        );
+        let new = effective(
+            "other rooms",
+            "socketio.enabled = true\n[channel.without_namespace]\nsocketio = '/'\n[[channel.namespaces]]\n\
+             name = 'aa'\nsocketio = '/b'\nsocketio_event = 'x'\npresence = true\n[[channel.namespaces]]\n\
+             name = 'bb'\nsocketio = '/b'\n",
+        );
+        let (merged, changes) = old.reloaded(&new).unwrap();
+        assert_eq!(changes.taken, ["channel.namespaces.aa.presence", "channel.namespaces.bb"]);
+        let fixed = [
+            "channel.namespaces.aa.socketio",
+            "channel.namespaces.aa.socketio_event",
+            "channel.namespaces.bb.socketio",
+            "channel.without_namespace.socketio",
+        ];
+        assert_eq!(changes.needs_restart, fixed);
+        let namespaces = &merged.config.namespaces;
+        let socketio = |name: &str| namespaces.named[name].socketio.clone();
+        assert_eq!((socketio("aa"), socketio("bb")), ("/a".to_owned(), String::new()));
+        assert!(namespaces.without_namespace.socketio.is_empty() && namespaces.named["aa"].presence);
         let (_, again) = merged.reloaded(&new).unwrap();
         assert_eq!((again.taken, again.needs_restart), (Vec::new(), changes.needs_restart));
     }

@@ -351,6 +351,7 @@ impl History {
             tags: publication.tags.clone(),
             seq: 0,
             offset: position.offset,
+            is_emitted: false,
             is_delta: false,
             previous: None,
             rare,

@@ -210,8 +210,8 @@ impl<A: Asker> Home<A> {
         self.take_up(now, id, work, from, asker)
     }
 
-    /// Numbers a message to several channels of this home, and returns the shards with subscribers of any of them. It is
-    /// kept in no history, but for recovery, where that is on.
+    /// Numbers a message to several channels, and returns the shards with subscribers of any of those whose home this is.
+    /// It is kept in no history, but for recovery, where that is on; its copies are ([`Home::handle_publish`]).
     pub fn handle_emission(&mut self, now: Now, emission: &mut Emission) -> Shards {
         let mut shards = Shards::new();
         for channel in &emission.to {

@@ -1,20 +1,17 @@
 //! The subscribers of this shard, channel by channel, and the items waiting for delivery to them.
 //!
-//! Publications that arrive while a channel's batch is being delivered wait for the next batch, so a crowd whose
-//! delivery takes many turns receives combined messages instead of a queue of single ones.
+//! Publications that arrive while a channel's batch is being delivered wait for the next one, so a crowd gets them combined.
 //!
 //! Publications of one client in several channels reach a subscriber of these in the order of their arrival. The items
 //! of a channel wait in runs (`runs`): a publication joins the last run of its channel, unless its client has
 //! published in another channel behind that; then it begins a run at the end of the queue. The one exception is a
 //! channel with more subscribers than a turn serves: it lets the others go first.
 //!
-//! Invariant: a batch goes exactly to the subscribers at its beginning. The list of subscribers is therefore kept in
-//! three runs during a delivery: served, to serve, subscribed later. Removing a subscriber swaps at most three
-//! entries and reports the new place of each.
+//! Invariant: a batch goes exactly to the subscribers at its beginning. So their list is in three runs during a delivery:
+//! served, to serve, subscribed later. Removing one swaps at most three entries and reports the new place of each.
 //!
-//! A new subscriber has all items up to a certain number from its home. If some of these still wait here, the
-//! subscriber is marked as late and the number is stored until their batch is over: the next batch has only newer
-//! items.
+//! A new subscriber has all items up to a certain number from its home. If some of these still wait here, it is marked as
+//! late and the number is stored until their batch is over.
 
 mod runs;
 
@@ -41,7 +38,7 @@ pub struct Subscriber {
     pub slot: u16,
     /// Format of deliveries to the connection; a number of the caller's.
     pub format: u8,
-    /// Any of [`LATE`], [`FILTERED`], [`JOINS`], [`DELTA`], [`DELTA_READY`] and [`PERSONAL`].
+    /// Any of the flags from [`LATE`] to [`GROUPED`].
     pub flags: u8,
 }
 
@@ -57,6 +54,9 @@ pub const DELTA: u8 = 1 << 3;
 pub const DELTA_READY: u8 = 1 << 4;
 /// In [`Subscriber::flags`]: its session must see each delivery, so it shares no encoded bytes.
 pub const PERSONAL: u8 = 1 << 5;
+
+/// In [`Subscriber::flags`]: it receives emissions ([`super::emission`]), and no items of its channels besides.
+pub const GROUPED: u8 = 1 << 6;
 
 /// Number of a channel in this shard; reused once no connection is interested.
 pub type ChannelId = u32;

@@ -8,9 +8,10 @@
 //! * Streams: `memory` is the trait, `history` the one implementation, `recovery` reads; `waiting` and `home/late`
 //!   serve a memory that answers later.
 //! * Subscribers of a shard: `local`; `choice` selects the items of a batch for each.
-//! * `emission`: messages to several private channels, delivered once to each subscriber. `selector`: which sockets a
-//!   message or an order is for; `socket_order`: orders to sockets; `socket_place`: their ids. `away`: recovery of sockets;
-//!   `offset` and `reach` tell how far a client and a connection have come.
+//! * `emission`: messages to several channels, delivered once to each subscriber; `rooms`: channels that are rooms, and the
+//!   homes of rooms. `selector`: which sockets a message or an order is for; `socket_order`: orders to sockets;
+//!   `socket_place`: their ids. `away`: recovery of sockets; `offset` and `reach` tell how far a client and a connection
+//!   have come.
 //! * `words`: requests, replies and pushes between sessions and shards.
 //! * Rules: `options` (by channel name), `permissions`, `pattern` (RE2), `codes`. Counts by namespace: `tally`.
 
@@ -36,6 +37,7 @@ pub mod permissions;
 mod presence;
 pub mod reach;
 mod recovery;
+pub mod rooms;
 pub(crate) mod selector;
 pub(crate) mod socket_order;
 pub(crate) mod socket_place;
@@ -84,9 +86,10 @@ impl ClientInfo {
 }
 
 /// Classification of a message's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataKind {
     /// One JSON value, checked.
+    #[default]
     Json,
     /// UTF-8 that may be JSON.
     Text,
@@ -126,6 +129,8 @@ pub struct Publication {
     pub seq: u64,
     /// Its offset in the channel's stream, set by the home; 0 without history.
     pub offset: u64,
+    /// Whether subscribers of the group that shares the channel receive it by an [`emission`] of its own.
+    pub is_emitted: bool,
     /// Whether it may be sent as a delta to `previous`. As published: whether the publisher wants that.
     pub is_delta: bool,
     /// The previous publication in the stream, kept by the history; set by the home where a delta is wanted.
@@ -156,6 +161,7 @@ impl Publication {
             tags: Tags::default(),
             seq: 0,
             offset: 0,
+            is_emitted: false,
             is_delta: false,
             previous: None,
             rare: None,
@@ -207,14 +213,20 @@ pub struct Position {
     pub epoch: Arc<str>,
 }
 
-/// The shard, of `shard_count`, that is home of the channel; private channels of one group have one home
-/// (`emission`). `seed` is the process's: it keeps clients from choosing
-/// names that all live in one shard.
+/// The shard, of `shard_count`, that is home of a channel: private channels of one group (`emission`) have one home. For
+/// channels that others share see [`rooms::RoomMap::home_of`]. `seed` is the process's: it keeps clients from choosing names
+/// that all live in one shard.
 pub fn home_of(channel: &str, seed: Seed, shard_count: u16) -> u16 {
+    // The first character of a private one is no part of the name, so that shared channels have the same home.
+    let group = emission::group_of(channel);
+    home_of_name(group.strip_prefix(emission::PRIVATE).unwrap_or(group), seed, shard_count)
+}
+
+fn home_of_name(name: &str, seed: Seed, shard_count: u16) -> u16 {
     if shard_count <= 1 {
         return 0;
     }
-    let hash = seed.hash(Purpose::Home, emission::group_of(channel).as_bytes());
+    let hash = seed.hash(Purpose::Home, name.as_bytes());
     u16::try_from(hash % u64::from(shard_count)).unwrap_or(0)
 }
 
@@ -233,10 +245,5 @@ mod tests {
         }
         assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
         assert_eq!(home_of("anything", Seed::from(7), 1), 0);
-        // One home for all channels of a group.
-        for i in 0..100 {
-            let home = |name: &str| home_of(name, Seed::from(7), 8);
-            assert_eq!(home(&format!("\u{1}/ns,{i}")), home("\u{1}/ns"));
-        }
     }
 }

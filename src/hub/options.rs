@@ -92,6 +92,21 @@ pub struct ChannelOptions {
     pub publications_per_second_max: u32,
     /// Permitted format of publications.
     pub publication_data_format: DataFormat,
+    /// Namespace of Socket.IO whose rooms these channels are, with its slash; empty for none. Fixed at the start.
+    pub socketio: String,
+    /// Name of the event that carries a publication as its only argument, where channels are rooms of Socket.IO. Fixed at
+    /// the start.
+    pub socketio_event: EventName,
+}
+
+/// The name of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventName(pub String);
+
+impl Default for EventName {
+    fn default() -> Self {
+        Self("message".to_owned())
+    }
 }
 
 /// Permitted format of publications.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::away::RecoveryLimits;
+use super::options::ChannelOptions;
 use super::socket_order::Gathered;
 use super::{ClientInfo, Position, Publication};
 use crate::base::filter::Filter;
@@ -107,6 +108,19 @@ impl Joining {
             wants_position: false,
             recover: None,
             renews: false,
+        }
+    }
+}
+
+impl Joining {
+    /// Of a subscriber that others see by this identity, where the channel has presence, joins or leaves.
+    pub(crate) fn seen(member: Member, info: Option<Arc<ClientInfo>>, options: &ChannelOptions) -> Self {
+        let is_seen = info.is_some();
+        Self {
+            info,
+            in_presence: is_seen && options.presence,
+            tells_join: is_seen && options.join_leave,
+            ..Self::of(member)
         }
     }
 }

@@ -81,11 +81,11 @@ pub enum Ask {
         /// The new token.
         token: String,
     },
-    /// A message of the server's own session to several private channels of one group.
+    /// A message of the server's own session to several channels of one group.
     Emit(Box<Emit>),
     /// An order of the server's own session to the sockets of a namespace.
     OrderSockets(Box<OrderSockets>),
-    /// An unsubscribe request of the server's own session, for all private channels of a group.
+    /// An unsubscribe request of the server's own session, for all channels of a group.
     LeaveGroup {
         /// Name of the group.
         group: Arc<str>,
@@ -99,8 +99,8 @@ pub enum Ask {
     },
 }
 
-/// A message to several private channels of one group: each subscriber of any of them receives it once.
-#[derive(Debug, PartialEq)]
+/// A message to several channels of one group: each subscriber of any of them receives it once.
+#[derive(Debug, Default, PartialEq)]
 pub struct Emit {
     /// The channels; not empty.
     pub to: Box<[Arc<str>]>,
@@ -116,6 +116,23 @@ pub struct Emit {
     pub kind: DataKind,
     /// The message.
     pub data: Vec<u8>,
+    /// The message as publications of those channels of `to` that other protocols share.
+    pub copies: Vec<Copied>,
+    /// The sender, as publisher of `copies`.
+    pub info: Option<Arc<ClientInfo>>,
+}
+
+/// A message as a publication of one channel.
+#[derive(Debug, PartialEq)]
+pub struct Copied {
+    /// Name of the channel.
+    pub channel: Arc<str>,
+    /// Classification of `data`.
+    pub kind: DataKind,
+    /// The message.
+    pub data: Vec<u8>,
+    /// The value of the tag `event`.
+    pub event: Box<str>,
 }
 
 /// An order to the sockets of a namespace.
@@ -212,7 +229,11 @@ impl Ask {
             Self::Call { method, data } => method.len() + data.len(),
             Self::Renew { token } => token.len(),
             Self::RenewIn { channel, token } => channel.len() + token.len(),
-            Self::Emit(emit) => size_of::<Emit>() + emit.data.len(),
+            Self::Emit(emit) => {
+                let copies: usize =
+                    emit.copies.iter().map(|copy| size_of::<Copied>() + copy.data.len()).sum();
+                size_of::<Emit>() + emit.data.len() + copies
+            }
             Self::OrderSockets(ask) => size_of::<OrderSockets>() + ask.order.bytes(),
             Self::LeaveGroup { group } | Self::Rooms { group } => group.len(),
             Self::Return(asked) => size_of::<Return>() + asked.pid.len(),
@@ -320,6 +341,8 @@ pub struct Enter {
     pub takes_numbers: bool,
     /// Filter of publications, by their tags.
     pub filter: Option<Box<Filter>>,
+    /// The member's identity for others in the channel, where the server's own session gives one.
+    pub info: Option<Arc<ClientInfo>>,
 }
 
 impl Enter {
@@ -336,6 +359,7 @@ impl Enter {
 
     /// Memory beside its own size, in bytes.
     pub fn bytes(&self) -> usize {
+        // Its info is the session's.
         let Self { channel, token, data, since, filter, .. } = self;
         heap::arc(channel.len())
             + heap::piece(token.len())

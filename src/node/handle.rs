@@ -18,6 +18,7 @@ use super::shards::{Shards, Wiring};
 use crate::base::payload::Payload;
 use crate::base::shared::Shared;
 use crate::config::Config;
+use crate::hub::emission::is_private;
 use crate::hub::home::{Answer, HistoryFilter, Question, Terms};
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, DataKind, Position, Publication, Rare};
@@ -317,9 +318,13 @@ impl Node {
         &self.parts.shards
     }
 
-    /// Publishes without an answer, with any namespace.
+    /// Publishes without an answer, with any namespace. Private channels are not there.
     pub(super) fn publish_unanswered(&self, channel: &str, kind: DataKind, data: &[u8]) {
         let shards = self.shards();
+        // No other way in has these names either.
+        if is_private(channel) {
+            return;
+        }
         let publication = Box::new(Publication::new(channel.into(), kind, shards.charge(data.to_vec())));
         let options = shards.options_of_any(channel);
         let letter =

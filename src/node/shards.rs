@@ -11,8 +11,10 @@ use crate::base::payload::one_line;
 use crate::base::seed::Seed;
 use crate::base::shared::Shared;
 use crate::config::{Config, Limits};
+use crate::hub::emission::ChannelCopy;
 use crate::hub::options::{ChannelOptions, Namespaces};
-use crate::hub::{DataKind, home_of};
+use crate::hub::rooms::RoomMap;
+use crate::hub::{DataKind, words};
 use crate::shard::counters::Counters;
 use crate::shard::mailbox::Mailbox;
 
@@ -33,6 +35,8 @@ pub struct Wiring {
 #[derive(Debug)]
 pub(super) struct Shards {
     pub(super) wiring: Wiring,
+    /// The homes of rooms, the same as in all shards.
+    rooms: RoomMap,
     /// Options, equal to those of the shards. Locked only for a look-up.
     current: RwLock<Current>,
 }
@@ -73,7 +77,9 @@ impl Current {
 
 impl Shards {
     pub(super) fn new(config: &Config, wiring: Wiring) -> Self {
-        Self { wiring, current: RwLock::new(Current::of(config)) }
+        let Config { namespaces, socketio, client, .. } = config;
+        let rooms = RoomMap::new(namespaces, socketio.enabled, socketio.has_home_per_room, client.insecure);
+        Self { wiring, rooms, current: RwLock::new(Current::of(config)) }
     }
 
     /// Replaces the configuration.
@@ -101,11 +107,26 @@ impl Shards {
         Arc::clone(namespaces.resolve(channel).unwrap_or(&namespaces.without_namespace))
     }
 
+    /// The channels that are rooms.
+    pub(super) fn rooms(&self) -> &RoomMap {
+        &self.rooms
+    }
+
+    /// Messages to rooms as publications of their channels.
+    pub(super) fn copied(&self, copies: Vec<words::Copied>, is_volatile: bool) -> Vec<ChannelCopy> {
+        let copied = |copy: words::Copied| {
+            // After a reload that has removed them, those of no feature.
+            let options = self.options_of(&copy.channel).unwrap_or_default();
+            ChannelCopy::new(copy, &self.wiring.publication_budget, options, (None, 0), is_volatile)
+        };
+        copies.into_iter().map(copied).collect()
+    }
+
     /// The shard of a channel's home.
     pub(super) fn home(&self, channel: &str) -> usize {
         let Wiring { mailboxes, seed, .. } = &self.wiring;
         let shard_count = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
-        usize::from(home_of(channel, *seed, shard_count))
+        usize::from(self.rooms.home_of(channel, *seed, shard_count))
     }
 
     /// The shard of a channel's home, unless too many letters are queued there.

@@ -13,11 +13,14 @@ use super::pending::{Failure, Pending};
 use super::shards::SocketTerms;
 use crate::hub::emission::Emission;
 use crate::hub::home::Answer;
-use crate::hub::selector::{BadSelector, ROOMS_MAX, Rooms, Selector, room_channel};
+use crate::hub::rooms::RoomMap;
+use crate::hub::selector::{BadSelector, Naming, ROOMS_MAX, Rooms, Selector, namespace_channel};
 use crate::hub::socket_order::{
     Gathered, SocketAnswer, SocketDeed, SocketFacts, SocketOrder, SocketQuestion,
 };
+use crate::hub::words::Copied;
 use crate::hub::{DataKind, Publication};
+use crate::proto::socketio::publication::{Published, PublishedAs, publication_of};
 use crate::proto::socketio::write::{PacketWriter, Unsendable};
 use crate::proto::socketio::{AttachmentStore, JsonArgs, bundle, packed};
 use crate::shard::mailbox::Letter;
@@ -149,6 +152,20 @@ impl SocketMessage {
     }
 }
 
+impl SocketMessage {
+    /// The event as publications of those channels that are shared.
+    fn copies(&self, rooms: &RoomMap, to: &[Arc<str>]) -> Result<Vec<Copied>, BadEmit> {
+        rooms.copies(to, |usual_name| {
+            let mut store = AttachmentStore::default();
+            self.attachments.iter().for_each(|data| store.push(data));
+            let Published { kind, data, event } = publication_of(&self.packet, store.get(), usual_name)
+                .map_err(|_| BadEmit::Args("nested too deeply".to_owned()))?;
+            let kind = if kind == PublishedAs::Json { DataKind::Json } else { DataKind::Binary };
+            Ok((kind, data, event))
+        })
+    }
+}
+
 /// The answers of sockets to an event.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Acks {
@@ -164,12 +181,12 @@ pub struct Acks {
 fn channels(
     namespace: &str,
     rooms: &[impl AsRef<str>],
-    terms: SocketTerms,
+    naming: Naming<'_>,
 ) -> Result<Box<[Arc<str>]>, BadSelector> {
     if rooms.len() > ROOMS_MAX {
         return Err(BadSelector::TooManyRooms);
     }
-    rooms.iter().map(|room| room_channel(namespace, room.as_ref(), terms.name_bytes_max)).collect()
+    rooms.iter().map(|room| naming.channel(namespace, room.as_ref())).collect()
 }
 
 impl Node {
@@ -183,6 +200,7 @@ impl Node {
     pub fn emit(&self, to: &Selector, message: &SocketMessage) -> Result<Pending<()>, BadEmit> {
         let (terms, Rooms { to: rooms, except }) = self.resolve(to)?;
         let (kind, data) = message.data(&to.namespace, terms)?;
+        let copies = message.copies(self.shards().rooms(), &rooms)?;
         let shards = self.shards();
         if shards.is_overloaded() {
             return Ok(Pending::failed(Failure::Overloaded));
@@ -191,9 +209,11 @@ impl Node {
             Ok(home) => home,
             Err(failure) => return Ok(Pending::failed(failure)),
         };
-        let publication = Publication::new(rooms[0].clone(), kind, shards.charge(data));
+        let group = if copies.is_empty() { Arc::clone(&rooms[0]) } else { namespace_channel(&to.namespace) };
+        let publication = Publication::new(group, kind, shards.charge(data));
         let emission = Box::new(Emission {
             publication: publication.into(),
+            copies: shards.copied(copies, message.is_volatile),
             to: rooms,
             except,
             not_to: None,
@@ -236,7 +256,7 @@ impl Node {
     /// The defect of the selector, or of the name of a room.
     pub fn sockets_join(&self, to: &Selector, rooms: &[impl AsRef<str>]) -> Result<Pending<u64>, BadEmit> {
         let (terms, selected) = self.resolve(to)?;
-        let deed = SocketDeed::Join(channels(&to.namespace, rooms, terms)?);
+        let deed = SocketDeed::Join(channels(&to.namespace, rooms, self.naming(terms))?);
         Ok(self.order_sockets(to, selected, deed, |gathered| gathered.count))
     }
 
@@ -246,7 +266,7 @@ impl Node {
     /// As [`Node::sockets_join`].
     pub fn sockets_leave(&self, to: &Selector, rooms: &[impl AsRef<str>]) -> Result<Pending<u64>, BadEmit> {
         let (terms, selected) = self.resolve(to)?;
-        let deed = SocketDeed::Leave(channels(&to.namespace, rooms, terms)?);
+        let deed = SocketDeed::Leave(channels(&to.namespace, rooms, self.naming(terms))?);
         Ok(self.order_sockets(to, selected, deed, |gathered| gathered.count))
     }
 
@@ -299,6 +319,12 @@ impl Node {
         if !terms.is_served {
             return Err(BadEmit::NotServed);
         }
-        Ok((terms, to.resolve(terms.name_bytes_max)?))
+        Ok((terms, to.resolve(self.naming(terms))?))
+    }
+
+    /// The names of rooms.
+    fn naming(&self, terms: SocketTerms) -> Naming<'_> {
+        let (rooms, seed) = (self.shards().rooms(), self.shards().wiring.seed);
+        Naming { rooms, seed, name_bytes_max: terms.name_bytes_max }
     }
 }

@@ -11,6 +11,7 @@ use crate::base::counters::ByPlace;
 use crate::base::networks::Networks;
 use crate::base::shared::Shared;
 use crate::hub::reach::Reach;
+use crate::hub::rooms::RoomMap;
 use crate::proto::ws::{self, Kind, Press};
 
 /// Maximum number of notes about one input.
@@ -222,6 +223,8 @@ pub struct Settings {
     pub late: Option<Arc<dyn LateAnswers>>,
     /// The rates of its packets; `None` where there are none.
     pub packet_rates: Option<PacketRates>,
+    /// The channels that are its rooms.
+    pub rooms: RoomMap,
     /// The rate of new clients.
     pub connects: ConnectRate,
 }

@@ -423,6 +423,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::base::networks::Networks;
     use crate::base::seed::Seed;
+    use crate::hub::rooms::RoomMap;
     use crate::proto::centrifuge::codes::Disconnect;
     use crate::proto::ws::Violation;
 
@@ -480,6 +481,7 @@ pub(crate) mod tests {
             claims: ClaimRules::default(),
             packet_rates: None,
             late: None,
+            rooms: RoomMap::default(),
             connects: ConnectRate::default(),
         }
     }

@@ -11,6 +11,7 @@ use crate::hub::away::RecoveryLimits;
 use crate::hub::codes::CodeRule;
 use crate::hub::home;
 use crate::hub::options::Namespaces;
+use crate::hub::rooms::RoomMap;
 use crate::proto::ws;
 use crate::proto::ws::press;
 use crate::session::{
@@ -124,6 +125,12 @@ impl Options {
         }
     }
 
+    /// The channels that are rooms of Socket.IO, and the homes of rooms.
+    pub(super) fn rooms(&self) -> RoomMap {
+        let SocketIoOptions { enabled, has_home_per_room, .. } = self.socketio;
+        RoomMap::new(&self.namespaces, enabled, has_home_per_room, self.client.insecure)
+    }
+
     pub(super) fn end_delays(&self) -> EndDelays {
         EndDelays {
             conn_ms: self.client.expired_close_delay_ms,
@@ -165,6 +172,7 @@ impl Options {
                 identifies: self.identifies_sockets,
                 are_limited: self.rates.connects_per_ip_max > 0 || self.rates.connects_max > 0,
             },
+            rooms: self.rooms(),
             connects: ConnectRate::new(&rates.connects, self.rates.connects_max),
         }
     }

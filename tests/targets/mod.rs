@@ -37,6 +37,7 @@ pub use ws::ws_stream;
 
 use throng::SocketIoOptions;
 use throng::parts::base::networks::Networks;
+use throng::parts::hub::rooms::RoomMap;
 use throng::parts::proto::ws::{Limits, Press, put_frame};
 use throng::parts::session::Told;
 use throng::parts::session::raw::Echo;
@@ -83,6 +84,7 @@ impl Driver {
             claims: ClaimRules::default(),
             packet_rates: None,
             late: None,
+            rooms: RoomMap::default(),
             connects: ConnectRate::default(),
         };
         let handler = Echo::new("/echo");

@@ -2,6 +2,7 @@
 
 use throng::SocketIoOptions;
 use throng::parts::base::networks::Networks;
+use throng::parts::hub::rooms::RoomMap;
 use throng::parts::hub::words::{Ask, Entered, Reply};
 use throng::parts::proto::socketio::{SocketProtocol, msgpack, read};
 use throng::parts::proto::ws::{Limits, Press};
@@ -213,6 +214,7 @@ impl Life {
             late: None,
             connects: ConnectRate::default(),
             socketio,
+            rooms: RoomMap::default(),
         };
         let session = Session::begin(throng::parts::session::Speaks::Http);
         Self { session, app: SocketIo(App::default()), settings, out: Vec::new(), actions: Vec::new() }

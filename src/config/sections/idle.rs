@@ -3,7 +3,7 @@
 
 use super::super::tls::ServerTls;
 use super::{List, Sections};
-use crate::hub::options::ChannelOptions;
+use crate::hub::options::{ChannelOptions, EventName};
 use crate::outside::options::{HookTls, TokenOptions};
 
 /// All such keys by path, each with the reason.
@@ -16,9 +16,15 @@ pub(in super::super) fn idle(sections: &Sections) -> Vec<(String, String)> {
     if !sections.subscription_token_enabled && sections.subscription_token != TokenOptions::default() {
         tell("client.subscription_token".to_owned(), "client.subscription_token.enabled = true");
     }
-    channels("channel.without_namespace", &sections.without_namespace, &mut tell);
+    let is_served = sections.socketio.enabled;
+    channels("channel.without_namespace", &sections.without_namespace, is_served, &mut tell);
     for namespace in &sections.namespaces {
-        channels(&format!("{}.{}", List::Namespaces.path(), namespace.name), &namespace.options, &mut tell);
+        channels(
+            &format!("{}.{}", List::Namespaces.path(), namespace.name),
+            &namespace.options,
+            is_served,
+            &mut tell,
+        );
     }
     found
 }
@@ -107,8 +113,9 @@ fn server_tls(sections: &Sections, tell: Tell<'_>) {
     }
 }
 
-/// Channel options whose feature is off.
-fn channels(table: &str, options: &ChannelOptions, tell: Tell<'_>) {
+/// Channel options whose feature is off; whether Socket.IO is served.
+fn channels(table: &str, options: &ChannelOptions, is_served: bool, tell: Tell<'_>) {
+    let has_event = options.socketio_event != EventName::default();
     let recovers = options.force_recovery || options.allow_recovery;
     let history = ("history_size and history_ttl", options.keeps_history());
     let presence = ("presence", options.presence);
@@ -123,6 +130,8 @@ fn channels(table: &str, options: &ChannelOptions, tell: Tell<'_>) {
         (options.allow_presence_for_subscriber, "allow_presence_for_subscriber", presence),
         (options.allow_presence_for_client, "allow_presence_for_client", presence),
         (options.allow_presence_for_anonymous, "allow_presence_for_anonymous", presence),
+        (!options.socketio.is_empty(), "socketio", ("socketio.enabled = true", is_served)),
+        (has_event, "socketio_event", ("socketio", !options.socketio.is_empty())),
     ] {
         if is_on && !has_feature {
             tell(format!("{table}.{name}"), feature);

@@ -363,6 +363,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         |s| Slot::Switch(&mut s.socketio.allow_eio3),
     ),
     key(
+        "socketio.homes",
+        "What has one order and one home, the shard that gives it: a namespace with all its rooms, or each room",
+        |s| Slot::Either(&mut s.socketio.has_home_per_room, ["namespace", "room"]),
+    ),
+    key(
         "socketio.namespaces_max",
         "Namespaces of one Socket.IO connection at a time; beyond it, connect_error",
         |s| Slot::Count(&mut s.socketio.namespaces_max, 1..=255),

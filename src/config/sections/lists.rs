@@ -92,6 +92,15 @@ impl List {
 }
 
 impl Sections {
+    /// Takes from `old` which channels are rooms of Socket.IO. A namespace that is new has none.
+    pub(in super::super) fn keep_rooms(&mut self, old: &Self) {
+        for Named { name, options } in &mut self.namespaces {
+            let before = old.namespaces.iter().find(|before| before.name == *name);
+            let before = before.map(|before| before.options.clone()).unwrap_or_default();
+            (options.socketio, options.socketio_event) = (before.socketio, before.socketio_event);
+        }
+    }
+
     /// Creates the tables of a file's list, in place of the existing ones.
     pub(in super::super) fn name_tables<'a>(&mut self, list: List, names: impl Iterator<Item = &'a str>) {
         match list {

@@ -257,7 +257,8 @@ fn origins(sections: &Sections, tell: Tell<'_>) {
     }
 }
 
-/// Checks the names of Socket.IO's transports, and that its clients can read what they get.
+/// Checks the names of Socket.IO's transports, that its clients can read what they get, and that recovery has the order
+/// that it needs.
 fn socketio(sections: &Sections, tell: Tell<'_>) {
     let transports = &sections.socketio.transports;
     let is_known = |name: &String| name == "polling" || name == "websocket";
@@ -277,6 +278,10 @@ fn socketio(sections: &Sections, tell: Tell<'_>) {
     if sections.socketio.allow_eio3 && sections.socketio.is_msgpack {
         let complaint = "does not go together with socketio.parser = \"msgpack\": clients of Socket.IO 2 pack differently";
         tell("socketio.allow_eio3".to_owned(), complaint.to_owned());
+    }
+    if sections.socketio.has_home_per_room && sections.socketio.recovery_ttl_ms > 0 {
+        let complaint = "\"room\" does not go together with socketio.recovery_ttl: recovery needs one order for all rooms";
+        tell("socketio.homes".to_owned(), complaint.to_owned());
     }
 }
 

@@ -315,4 +315,16 @@ pub static CHANNEL: &[Setting<ChannelOptions>] = &[
         "Client publications per channel and second (throng only). 0: no limit",
         |c| Slot::Rate(&mut c.publications_per_second_max),
     ),
+    key(
+        "socketio",
+        "Namespace of Socket.IO, with its slash, in which the channels are rooms: clients of Socket.IO and of all other \
+        protocols share them (throng only). Empty: none",
+        |c| Slot::Text(&mut c.socketio, Form::SocketNamespace),
+    ),
+    key(
+        "socketio_event",
+        "Name of the Socket.IO event that carries a publication as its argument, and whose argument is published as it is \
+        (throng only)",
+        |c| Slot::Text(&mut c.socketio_event.0, Form::SocketEvent),
+    ),
 ];

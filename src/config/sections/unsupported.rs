@@ -182,7 +182,6 @@ const EVENTS_IN_RUST: &str = "hooks for events are not served yet: write rules, 
 
 /// Keys of throng's own sections that a later version serves.
 static NOT_YET: &[Unsupported] = &[
-    no("socketio.homes", "every namespace has one home"),
     no("socketio.proxy.event", EVENTS_IN_RUST),
     no("socketio.proxy.disconnect", EVENTS_IN_RUST),
 ];

@@ -2,6 +2,8 @@
 
 use jsonwebtoken::DecodingKey;
 
+use crate::proto::socketio::is_reserved;
+
 /// The form of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -31,6 +33,10 @@ pub enum Form {
     Cookie,
     /// One or more characters that separate parts of a channel's name.
     Boundary,
+    /// The name of a Socket.IO namespace, with its slash, or empty.
+    SocketNamespace,
+    /// The name of a Socket.IO event.
+    SocketEvent,
 }
 
 impl Form {
@@ -57,6 +63,13 @@ impl Form {
                 text.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b))
             }
             Self::Boundary => !nothing && !text.chars().any(char::is_whitespace),
+            Self::SocketNamespace => {
+                nothing
+                    || text.starts_with('/')
+                        && !text.contains([',', '?'])
+                        && !text.chars().any(char::is_control)
+            }
+            Self::SocketEvent => !nothing && !is_reserved(text),
         }
     }
 
@@ -74,6 +87,10 @@ impl Form {
             Self::Namespace => "two or more letters, digits, -, _ and .",
             Self::Cookie => "the name of a cookie",
             Self::Boundary => "at least one character, no blanks",
+            Self::SocketNamespace => {
+                "a Socket.IO namespace: a name that starts with / and has no comma and no ?"
+            }
+            Self::SocketEvent => "the name of an event that Socket.IO does not reserve",
         }
     }
 }
@@ -141,6 +158,15 @@ mod tests {
             (Form::Cookie, "a=b", false),
             (Form::Boundary, "::", true),
             (Form::Boundary, "", false),
+            (Form::SocketNamespace, "/", true),
+            (Form::SocketNamespace, "/chat", true),
+            (Form::SocketNamespace, "", true),
+            (Form::SocketNamespace, "chat", false),
+            (Form::SocketNamespace, "/a,b", false),
+            (Form::SocketNamespace, "/a?b", false),
+            (Form::SocketEvent, "chat message", true),
+            (Form::SocketEvent, "", false),
+            (Form::SocketEvent, "disconnect", false),
         ] {
             assert_eq!(form.takes(text), takes, "{form:?} {text:?}");
         }

@@ -336,7 +336,7 @@ impl<A: Asker> Home<A> {
         let keeper = self.keeper.as_mut()?;
         let missed = keeper.missed(&mut away, asked, seq);
         if let Some(missed) = missed
-            && self.rejoin(now, &away.rooms, member).is_ok()
+            && self.rejoin(now, &away, member).is_ok()
         {
             return Some(Box::new(Back { away, seq, missed }));
         }
@@ -345,12 +345,16 @@ impl<A: Asker> Home<A> {
     }
 
     /// Counts a connection in all its rooms, or in none.
-    fn rejoin(&mut self, now: Now, rooms: &[Arc<str>], member: Member) -> Result<(), Refused> {
-        let joining = Joining::of(member);
-        let options = ChannelOptions::default();
+    fn rejoin(&mut self, now: Now, away: &Away, member: Member) -> Result<(), Refused> {
+        let (rooms, private) = (&away.rooms, ChannelOptions::default());
+        let seed = self.keeper.as_ref().map(|keeper| keeper.seed);
+        let info = seed.filter(|_| !away.seats.is_empty()).map(|seed| Arc::new(away.as_member(seed)));
         for (count, room) in rooms.iter().enumerate() {
+            let seat = away.seats.iter().find(|(shared, _)| shared == room);
+            let options = seat.map_or(&private, |(_, options)| &**options);
+            let joining = Joining::seen(member, info.clone().filter(|_| seat.is_some()), options);
             match self.open(room) {
-                Ok(id) => self.count_in(now, id, (&options, &joining)),
+                Ok(id) => self.count_in(now, id, (options, &joining)),
                 Err(refused) => {
                     for room in &rooms[..count] {
                         self.unsubscribe(now, room, member);

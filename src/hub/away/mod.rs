@@ -16,11 +16,14 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Item;
 use super::home::Member;
 use super::offset::Offset;
+use super::options::ChannelOptions;
 use super::socket_place::SocketPlace;
+use super::{ClientInfo, Item};
 use crate::base::heap;
+use crate::base::payload::Payload;
+use crate::base::seed::Seed;
 
 pub(crate) use directs::{Direct, Directs};
 pub(super) use keeper::Keeper;
@@ -63,8 +66,12 @@ pub struct Away {
     pub(crate) place: SocketPlace,
     /// The user of its client; empty when anonymous.
     pub(crate) user: Box<str>,
+    /// Its information for others; empty for none.
+    pub(crate) info: Payload,
     /// The channels in which it is, with that of its namespace and the room of its id.
     pub(crate) rooms: Box<[Arc<str>]>,
+    /// Those of them that other protocols share, with their options: there others see it.
+    pub(crate) seats: Box<[(Arc<str>, Arc<ChannelOptions>)]>,
     /// The lower half of the home's number up to which its client has all events.
     pub(crate) proved: u32,
     /// Events for it alone that its client may not have.
@@ -84,12 +91,26 @@ impl Away {
         (&self.group, &self.user) == (&asked.group, &asked.user)
     }
 
+    /// Its identity for others in a channel.
+    fn as_member(&self, seed: Seed) -> ClientInfo {
+        let id = self.place.seal(seed);
+        let client = std::str::from_utf8(&id).unwrap_or_default().into();
+        ClientInfo {
+            user: self.user.clone(),
+            client,
+            conn_info: self.info.clone(),
+            chan_info: Payload::default(),
+        }
+    }
+
     /// Memory in bytes.
     fn bytes(&self) -> usize {
         heap::piece(size_of::<Self>())
             + heap::list::<Arc<str>>(self.rooms.len())
             + self.rooms.iter().map(|room| heap::arc(room.len())).sum::<usize>()
             + heap::piece(self.user.len())
+            + heap::piece(self.info.held_bytes())
+            + heap::list::<(Arc<str>, Arc<ChannelOptions>)>(self.seats.len())
             + self.directs.bytes()
             + heap::piece(self.parcel.bytes)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::budget::Budget;
+use crate::base::payload::Payload;
 use crate::base::seed::Seed;
 use crate::base::shared::Shared;
 use crate::hub::DataKind;
@@ -45,7 +46,17 @@ fn away(conn: u64, name: &str, proved: u64) -> Box<Away> {
     let parcel = Parcel { content: Box::new(conn), bytes: 100 };
     let (proved, directs) = (half(proved), Directs::default());
     let (group, rooms) = (GROUP.into(), rooms.into());
-    Box::new(Away { group, place: place(conn), user: "ann".into(), rooms, proved, directs, parcel })
+    Box::new(Away {
+        group,
+        place: place(conn),
+        user: "ann".into(),
+        info: Payload::default(),
+        rooms,
+        seats: Box::default(),
+        proved,
+        directs,
+        parcel,
+    })
 }
 
 fn asked(conn: u64, offset: Option<(u64, Option<u64>)>) -> Box<Return> {
@@ -92,6 +103,7 @@ fn send(home: &mut Home, at_ms: u64, sent: &Sent<'_>) -> u64 {
     let data = Shared::new(vec![b'x'; sent.bytes], &Budget::new(1 << 20));
     let publication = Arc::new(Publication::new(Arc::clone(&to[0]), DataKind::Text, data));
     let mut emission = Emission {
+        copies: Vec::new(),
         publication,
         to: to.into(),
         except: rooms(sent.except).into(),

@@ -5,7 +5,7 @@
 //! with `"attachments":[…]` in base64 when it has binary data.
 //!
 //! Invariant: [`event_of`] is the inverse of [`put_publication`]. An argument that has the form of an envelope is put into
-//! an envelope, so that it is not mistaken for one.
+//! an envelope, so that it is not mistaken for one. That holds for events that may be sent: with at most 10 attachments.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,11 +14,13 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::args::JsonArgs;
-use super::attachments::{ATTACHMENTS_READ_MAX, AttachmentStore, Attachments};
-use super::is_reserved;
+use super::args::{Args, JsonArgs};
+use super::attachments::{AttachmentStore, Attachments};
 use super::placeholder::{self, blank};
 use super::read::name;
+use super::{
+    ATTACHMENTS_SENT_MAX, Packet, PacketBody, SocketError, SocketEvent, SocketProtocol, is_reserved, read,
+};
 use crate::proto::engine::{append_base64, put_base64_of, put_string};
 
 /// The arguments of an event whose only argument is binary.
@@ -70,6 +72,35 @@ pub fn put_publication(
     PublishedAs::Json
 }
 
+/// An event as a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its kind.
+    pub kind: PublishedAs,
+    /// Its data.
+    pub data: Vec<u8>,
+    /// The name of the event.
+    pub event: Box<str>,
+}
+
+/// The publication for an event that is given as its packet, in a channel with this usual name of events.
+///
+/// # Errors
+/// When the arguments are nested too deeply.
+pub fn publication_of(
+    packet: &str,
+    attachments: Attachments<'_>,
+    usual_name: &str,
+) -> Result<Published, SocketError> {
+    let (Packet { body, .. }, _) = read(SocketProtocol::V5, packet, ATTACHMENTS_SENT_MAX)?;
+    let PacketBody::Event(SocketEvent { name, args: Args::Json(args), .. }) = body else {
+        return Err(SocketError::UnknownType);
+    };
+    let mut data = Vec::new();
+    let kind = put_publication(&mut data, &name, args, attachments, usual_name);
+    Ok(Published { kind, data, event: (&*name).into() })
+}
+
 fn put_envelope(out: &mut Vec<u8>, event_name: &str, args: JsonArgs<'_>, attachments: Attachments<'_>) {
     out.extend_from_slice(b"{\"event\":");
     put_string(out, event_name);
@@ -102,7 +133,7 @@ impl EventOf<'_> {
     }
 }
 
-/// The event of a publication, in a channel with this usual name of events.
+/// The event of a publication, in a channel with this usual name of events. It can be sent, unless that name is reserved.
 pub fn event_of<'a>(data: DataOf<'a>, usual_name: &'a str) -> EventOf<'a> {
     let name = Cow::Borrowed(usual_name);
     match data {
@@ -127,7 +158,7 @@ fn envelope(data: &str) -> Option<EventOf<'_>> {
     let mut stored = AttachmentStore::default();
     if let Some(list) = attachments {
         let list =
-            JsonArgs::of_list(list).ok().filter(|list| (1..=ATTACHMENTS_READ_MAX).contains(&list.count()))?;
+            JsonArgs::of_list(list).ok().filter(|list| (1..=ATTACHMENTS_SENT_MAX).contains(&list.count()))?;
         for item in list.items() {
             let text = item.get().strip_prefix('"')?.strip_suffix('"')?;
             stored.push_with(|data| append_base64(text, data))?;

@@ -76,6 +76,7 @@ fn enter(subscribe: Subscribe) -> Enter {
         takes_deltas: delta == "fossil",
         takes_numbers: flag & FLAG_COMPACTION != 0,
         filter,
+        info: None,
     }
 }
 

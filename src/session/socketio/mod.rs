@@ -7,7 +7,7 @@
 //!   send to several, `routes` a table of functions. `ticket`: late answers. `id`: public ids, `identity`: who a client is.
 //! * `orders`: orders to sockets, and questions to several.
 //! * Recovery: `pid` has the private ids of sockets, `track` the part of a socket that serves it.
-//! * `form`: events for several sockets, as each gets them.
+//! * `form`: events for several sockets, as each gets them; `shared`: rooms that are channels.
 //! * `options`: the configuration of the endpoint; `rules` in it, with their texts in `template`. `effects`: what rules
 //!   do with a socket.
 //!
@@ -26,6 +26,7 @@ mod pid;
 mod rooms;
 mod routes;
 mod rules;
+mod shared;
 mod socket;
 mod sockets;
 mod template;
@@ -45,6 +46,7 @@ pub use options::SocketIoOptions;
 pub use rooms::Emit;
 pub use routes::{Routes, Turn};
 pub use rules::{Require, Rule, RuleAction, UserRule};
+pub(crate) use shared::event_of;
 pub use socket::{EmitError, Socket};
 pub use template::{AckForm, AckValue, Path, Template};
 pub use ticket::{LateAnswer, LateAnswers, Later, Ticket};

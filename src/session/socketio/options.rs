@@ -45,6 +45,9 @@ pub struct SocketIoOptions {
     /// Whether clients of Socket.IO 1 and 2 (Engine.IO 3) are served as well, with JSON only. Default false: they get 400
     /// with code 5.
     pub allow_eio3: bool,
+    /// Whether each room has a home of its own, and an order of its own: for namespaces whose events are too many for one
+    /// core. Else all rooms of a namespace have one home, and one order. Default false.
+    pub has_home_per_room: bool,
     /// Whether every namespace opens, and every event that no rule takes is relayed to the rooms of its sender, as in
     /// development mode. Default false.
     pub insecure: bool,
@@ -100,6 +103,7 @@ impl Default for SocketIoOptions {
             rules: Vec::new(),
             events_waiting_max: 64,
             allow_eio3: false,
+            has_home_per_room: false,
         }
     }
 }

@@ -1,29 +1,42 @@
 //! Rooms: joining, leaving, and events for several sockets of a namespace.
 //!
 //! A room is a private channel, `<namespace>,<room>` behind a first character that no other way in accepts; the namespace is
-//! one, too, with all its sockets. All rooms of a namespace have one home, which gives their events one order. A socket's id
-//! names a room of its own, which no socket enters: its shard finds the socket by the id.
+//! one, too, with all its sockets. A room whose name is that of a channel with this namespace in its options is that channel
+//! ([`super::shared`]). All rooms of a namespace have one home, which gives their events one order. A socket's id names a room
+//! of its own, which no socket enters: its shard finds the socket by the id.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::form::data_of;
+use super::identity::Identity;
 use super::orders::Asking;
-use super::{EmitError, Gone, Socket};
-use crate::hub::DataKind;
-use crate::hub::selector::{ROOMS_MAX, Rooms, room_channel};
+use super::shared::copies_of;
+use super::{EmitError, Gone, Socket, SocketId};
+use crate::base::payload::Payload;
+use crate::hub::rooms::Visitor;
+use crate::hub::selector::{Naming, ROOMS_MAX, Rooms};
 use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::{self, Ask, Enter};
+use crate::hub::{ClientInfo, DataKind};
 use crate::proto::socketio::write::PacketWriter;
 use crate::proto::socketio::{AttachmentStore, Attachments, JsonArgs, packed};
-use crate::session::Action;
+use crate::session::{Action, ClientId, Settings};
+
+/// The names of rooms.
+pub(super) fn naming(settings: &Settings, client: ClientId) -> Naming<'_> {
+    let Settings { rooms, channel_name_bytes_max: name_bytes_max, .. } = settings;
+    Naming { rooms, seed: client.seed, name_bytes_max: *name_bytes_max }
+}
 
 /// The namespace for which an application's method is called, and its requests to the shard.
 #[derive(Debug)]
 pub(super) struct Place<'p> {
     pub(super) namespace: &'p str,
-    pub(super) name_bytes_max: usize,
+    pub(super) id: SocketId,
+    pub(super) identity: Option<&'p Identity>,
+    pub(super) naming: Naming<'p>,
     pub(super) is_msgpack: bool,
     /// For answers to events for several sockets; `None` for a socket that has ended.
     pub(super) asking: Option<Asking<'p>>,
@@ -33,8 +46,35 @@ pub(super) struct Place<'p> {
 }
 
 impl Place<'_> {
+    /// Whether the room is a channel that other protocols share.
+    fn is_shared(&self, room: &str) -> bool {
+        self.naming.is_shared(self.namespace, room)
+    }
+
     pub(super) fn room(&self, room: &str) -> Result<Arc<str>, EmitError> {
-        Ok(room_channel(self.namespace, room, self.name_bytes_max)?)
+        Ok(self.naming.channel(self.namespace, room)?)
+    }
+
+    /// Enters a room.
+    pub(super) fn enter(&mut self, room: &str) -> Result<(), EmitError> {
+        let channel = self.room(room)?;
+        let info = self.is_shared(room).then(|| self.info());
+        self.ask(Ask::Enter(Box::new(Enter { info, ..Enter::new(channel) })));
+        Ok(())
+    }
+
+    /// The socket as others in a shared channel see it.
+    fn info(&self) -> Arc<ClientInfo> {
+        let (user, conn_info) = match self.identity {
+            Some(Identity { user, info, .. }) => (user.clone(), info.clone()),
+            None => Default::default(),
+        };
+        Arc::new(ClientInfo {
+            user,
+            client: self.id.as_str().into(),
+            conn_info,
+            chan_info: Payload::default(),
+        })
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -46,13 +86,31 @@ impl Socket<'_, '_> {
     /// Enters a room of the namespace; does nothing if the socket is in it. What is sent to the room from now on reaches
     /// the socket. At `channels_per_connection_max` rooms the connection ends with 3505.
     ///
+    /// A room that is a channel is entered, too, whatever the channel's permissions are: the application decides, see
+    /// [`Socket::may_join`].
+    ///
     /// # Errors
     /// When the name is too long; then nothing is done.
     pub fn join(&mut self, room: &str) -> Result<(), EmitError> {
-        let mut place = self.place();
-        let channel = place.room(room)?;
-        place.ask(Ask::Enter(Box::new(Enter::new(channel))));
-        Ok(())
+        self.place().enter(room)
+    }
+
+    /// Whether this client may enter a room: for a room that is a channel, whether it could subscribe to that without a
+    /// token. Other rooms have no permissions, and the application decides.
+    pub fn may_join(&self, room: &str) -> bool {
+        let naming = naming(self.cx.settings, self.cx.client);
+        !naming.is_shared(self.namespace, room) || naming.rooms.may_subscribe(room, self.visitor(false))
+    }
+
+    /// Whether this client may send events to a room: for a room that is a channel, whether it could publish there;
+    /// `is_in_room` says whether it has entered it. Other rooms have no permissions, and the application decides.
+    pub fn may_emit(&self, room: &str, is_in_room: bool) -> bool {
+        let naming = naming(self.cx.settings, self.cx.client);
+        !naming.is_shared(self.namespace, room) || naming.rooms.may_publish(room, self.visitor(is_in_room))
+    }
+
+    fn visitor(&self, is_subscribed: bool) -> Visitor<'_> {
+        Visitor { user: self.user(), is_subscribed }
     }
 
     /// Leaves a room; does nothing if the socket is not in it.
@@ -82,7 +140,9 @@ impl Socket<'_, '_> {
     fn place(&mut self) -> Place<'_> {
         Place {
             namespace: self.namespace,
-            name_bytes_max: self.cx.settings.channel_name_bytes_max,
+            id: SocketId::of(self.place, self.cx.client.seed),
+            identity: self.identity,
+            naming: naming(self.cx.settings, self.cx.client),
             is_msgpack: self.outlet.is_msgpack,
             asking: Some(Asking { acks: self.acks, number: self.number }),
             sender: Some(self.place),
@@ -99,8 +159,10 @@ impl Gone<'_> {
 
     /// An event for all sockets of the namespace, which this one has left.
     pub fn everyone(&mut self) -> Emit<'_> {
-        let Place { namespace, name_bytes_max, is_msgpack, ref mut actions, .. } = self.place;
-        Emit::new(Place { namespace, name_bytes_max, is_msgpack, asking: None, sender: None, actions }, false)
+        let Place { namespace, id, identity, naming, is_msgpack, ref mut actions, .. } = self.place;
+        let place =
+            Place { namespace, id, identity, naming, is_msgpack, asking: None, sender: None, actions };
+        Emit::new(place, false)
     }
 }
 
@@ -228,7 +290,9 @@ impl<'s> Emit<'s> {
         }
         let Rooms { to, except } = Rooms::of(place.namespace, to, except);
         let sender = place.sender.filter(|_| is_to_others);
-        let emit = words::Emit { to, except, is_to_others, sender, is_volatile, kind, data };
+        let copies = copies_of(place.naming.rooms, &to, kind, &data)?;
+        let info = (!copies.is_empty()).then(|| place.info());
+        let emit = words::Emit { to, except, is_to_others, sender, is_volatile, kind, data, copies, info };
         place.ask(Ask::Emit(Box::new(emit)));
         Ok(())
     }

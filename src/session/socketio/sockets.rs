@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 use super::acks::{Acks, Asker};
 use super::events::{AckId, Acked, Ending, Event, Gone, Why};
 use super::identity::Identity;
-use super::rooms::Place;
+use super::rooms::{Place, naming};
 use super::track::Track;
 use super::{Socket, SocketId, orders};
 use crate::hub::selector::namespace_channel;
@@ -452,17 +452,10 @@ fn return_state<H: Handler>(
     let namespace = About::name(about.as_deref());
     let identity = about.as_deref().and_then(|about| about.identity.as_deref());
     let (user, info) = identity.map_or(("", &[][..]), |identity| (&*identity.user, &*identity.info));
-    let name_bytes_max = settings.channel_name_bytes_max;
     while let Some(question) = acks.take_order() {
         orders::unanswered(question, id.as_str().into(), actions);
     }
-    let place = Place {
-        namespace,
-        name_bytes_max,
-        is_msgpack: outlet.is_msgpack,
-        asking: None,
-        sender: None,
-        actions,
-    };
+    let (naming, is_msgpack) = (naming(settings, client), outlet.is_msgpack);
+    let place = Place { namespace, id, identity, naming, is_msgpack, asking: None, sender: None, actions };
     handler.socket_closed(state, &mut Gone { namespace, id, client, user, info, why, place });
 }

@@ -204,8 +204,9 @@ impl<W: World> Carry<W> {
     /// Replaces the options.
     pub(in crate::shard) fn renew(&mut self, options: &Options) {
         let late = self.settings.late.take();
-        let secret = self.settings.secret.clone();
-        self.settings = Settings { late, ..options.settings(secret, &self.rates) };
+        let settings = options.settings(self.settings.secret.clone(), &self.rates);
+        let rooms = self.settings.rooms.renewed(&settings.rooms);
+        self.settings = Settings { late, rooms, ..settings };
         self.limits.clone_from(&options.limits);
         self.timeouts.clone_from(&options.timeouts);
         self.end_delays = options.end_delays();

@@ -1,4 +1,4 @@
-//! Delivery of messages to several private channels: once to each subscriber of any of them, in the order of their home.
+//! Delivery of messages to several channels of a group: once to each subscriber of any of them, in the order of their home.
 //!
 //! The receivers of a message are determined when it arrives: who enters a channel later does not receive it, who
 //! leaves later does. Messages are delivered one after the other, so that all of a home are in one order for every
@@ -14,10 +14,11 @@ use super::batch::Batch;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::choice::Choice;
-use crate::hub::emission::{Emission, group_of};
+use crate::hub::emission::{ChannelCopy, Emission, group_of};
 use crate::hub::home::Member;
-use crate::hub::local::{ChannelId, PERSONAL, Subscriber};
+use crate::hub::local::{ChannelId, GROUPED, Subscriber, lane_of};
 use crate::hub::reach::{Receiver, Way};
+use crate::hub::selector::namespace_channel;
 use crate::hub::socket_order::SocketOrder;
 use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Emit;
@@ -65,19 +66,28 @@ impl Emissions {
 }
 
 impl<W: World> Channels<W> {
-    /// Sends a message to the private channels of a session's group.
+    /// Sends a message to channels of a session's group.
     pub(in crate::shard) fn emit(&mut self, key: Key, emit: Emit) {
         let not_to = emit.is_to_others.then(|| self.carry.member(key));
-        self.send_emission(not_to, emit);
+        let lane = lane_of(self.carry.member(key), self.carry.post.shard_count());
+        self.send_emission((not_to, lane), emit);
     }
 
-    pub(super) fn send_emission(&mut self, not_to: Option<Member>, emit: Emit) {
-        let Emit { to, except, is_to_others: _, sender, is_volatile, kind, data } = emit;
+    pub(super) fn send_emission(&mut self, (not_to, lane): (Option<Member>, u16), emit: Emit) {
+        let Emit { to, except, is_to_others: _, sender, is_volatile, kind, data, copies, info } = emit;
         let Some(first) = to.first().map(Arc::clone) else { return };
         let home = self.home_of(&first);
         let data = Shared::new(data, &self.publication_budget);
-        let publication = Arc::new(Publication::new(first, kind, data));
-        let emission = Box::new(Emission { publication, to, except, not_to, sender, home, is_volatile });
+        let rooms = &self.carry.settings.rooms;
+        let group = rooms.sharing(&first).map(|options| namespace_channel(&options.socketio));
+        let publication = Arc::new(Publication::new(group.unwrap_or(first), kind, data));
+        let copies = copies.into_iter().map(|copy| {
+            let options = rooms.options_of(&copy.channel);
+            ChannelCopy::new(copy, &self.publication_budget, options, (info.clone(), lane), is_volatile)
+        });
+        let copies = copies.collect();
+        let emission = Emission { publication, copies, to, except, not_to, sender, home, is_volatile };
+        let emission = Box::new(emission);
         self.carry.post.send(home, Letter::Emit { emission, asker: None });
     }
 
@@ -147,7 +157,7 @@ impl<W: World> Channels<W> {
     }
 
     fn receiver(&self, one: &Subscriber) -> Option<Receiver> {
-        if one.flags & PERSONAL != 0 {
+        if one.flags & GROUPED == 0 {
             return None;
         }
         let key = self.carry.conns.key_at(one.conn)?;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::Channels;
 use crate::base::slots::Key;
-use crate::hub::home_of;
 use crate::hub::words::{Ask, Dismissed, News};
 use crate::session::{Action, CloseReason};
 use crate::shard::World;
@@ -104,7 +103,7 @@ impl<W: World> Channels<W> {
     }
 
     pub(in crate::shard) fn home_of(&self, channel: &str) -> u16 {
-        home_of(channel, self.carry.seed, self.carry.post.shard_count())
+        self.carry.settings.rooms.home_of(channel, self.carry.seed, self.carry.post.shard_count())
     }
 
     /// Sends a client unsolicited news: the limit of its outbox applies.

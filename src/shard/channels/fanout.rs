@@ -159,6 +159,9 @@ impl<W: World> Channels<W> {
         is_alone: bool,
     ) {
         let Subscriber { format, flags, .. } = subscriber;
+        if flags & local::GROUPED != 0 {
+            return;
+        }
         let choice = self.choice(id, subscriber, batch);
         let count = batch.count(&choice);
         if count == 0 {

@@ -5,12 +5,10 @@
 use std::sync::Arc;
 
 use super::Channels;
-use crate::hub::emission::Emission;
+use crate::hub::Publication;
 use crate::hub::home::{self, Done, Joining, Member, Published, Refused, Shards};
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
-use crate::hub::socket_place::SocketPlace;
-use crate::hub::{Position, Publication};
 use crate::shard::World;
 use crate::shard::mailbox::{Asker, Letter, ReplyTo, Ticket};
 
@@ -62,29 +60,12 @@ impl<W: World> Channels<W> {
         (from, asker): (Option<Member>, Option<Asker>),
     ) {
         let who = (from, asker.map(Waiter::Asker));
+        let unseen = self.emission_for_return(&publication, &terms);
         let done = self.home.handle_publish(self.carry.now(), publication, options, terms, who);
+        if let (Some(emission), Some(Done::Published { outcome: Ok(_), .. })) = (unseen, &done) {
+            self.asked_to_emit(emission, None);
+        }
         self.home_has_done(done);
-    }
-
-    pub(in crate::shard) fn asked_to_emit(&mut self, mut emission: Box<Emission>, asker: Option<Asker>) {
-        if self.gatherings.is_held() {
-            return self.gatherings.hold(emission, asker);
-        }
-        emission.home = self.carry.post.shard();
-        let mut shards = self.home.handle_emission(self.carry.now(), &mut emission);
-        for place in emission.to.iter().filter_map(|room| SocketPlace::of_room(self.carry.seed, room)) {
-            if !shards.contains(&place.shard) {
-                shards.push(place.shard);
-            }
-        }
-        self.carry.counters.publications.add(1);
-        let emission: Arc<Emission> = Arc::from(emission);
-        for shard in shards {
-            self.carry.post.send(shard, Letter::Emitted(Arc::clone(&emission)));
-        }
-        if let Some(asker) = asker {
-            self.reply(Waiter::Asker(asker), home::Answer::Published(Position::default()));
-        }
     }
 
     pub(in crate::shard) fn asked_question(
@@ -146,8 +127,7 @@ impl<W: World> Channels<W> {
                 home::Answer::Published(position)
             }
             Err(refused) => {
-                self.carry.counters.publications_refused.add(1);
-                self.count_refused(Some(&refused));
+                self.count_refused_publication(&refused);
                 home::Answer::Refused(refused)
             }
         };
@@ -156,11 +136,20 @@ impl<W: World> Channels<W> {
         }
     }
 
-    fn send_out(&mut self, delivery: Option<(Arc<Publication>, Shards)>) {
+    pub(in crate::shard) fn send_out(&mut self, delivery: Option<(Arc<Publication>, Shards)>) {
         let Some((publication, shards)) = delivery else { return };
+        let is_for_rooms = self.carry.settings.rooms.are_shared() && !publication.is_emitted;
         for shard in shards {
             self.carry.post.send(shard, Letter::Deliver(Arc::clone(&publication)));
         }
+        if is_for_rooms {
+            self.emit_publication(&publication);
+        }
+    }
+
+    pub(in crate::shard) fn count_refused_publication(&self, refused: &Refused) {
+        self.carry.counters.publications_refused.add(1);
+        self.count_refused(Some(refused));
     }
 
     /// Counts requests that a home refused for its limit of channels, or for lack of memory.

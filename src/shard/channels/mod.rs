@@ -1,8 +1,8 @@
 //! This shard as home of channels and as host of subscribers.
 //!
 //! `homes` answers the letters to a home; `subscribe` keeps the subscriptions of connections; `fanout` delivers, with
-//! the encoded bytes of a `batch`, and `emissions` what goes to several channels, `gatherings` what comes
-//! of orders to sockets; `endings` removes an ended connection
+//! the encoded bytes of a `batch`, and `emissions` what goes to several channels, which `rooms` takes as their home;
+//! `gatherings` has what comes of orders to sockets; `endings` removes an ended connection
 //! from channels and homes, and `orphans` keeps its publications about which a hook is asked; `returning`
 //! hands over sockets that outlive their connection; `memory` reports costs.
 
@@ -15,6 +15,7 @@ pub(in crate::shard) mod homes;
 pub(in crate::shard) mod memory;
 pub(in crate::shard) mod orphans;
 pub(in crate::shard) mod returning;
+pub(in crate::shard) mod rooms;
 pub(in crate::shard) mod subscribe;
 
 use std::collections::HashMap;

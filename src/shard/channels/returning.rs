@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Channels;
 use crate::base::slots::Key;
 use crate::hub::away::{Away, Back, Parked, Return, Returned};
-use crate::hub::emission::is_within;
 use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Ask;
 use crate::session::{Action, CloseReason, end_away};
@@ -100,8 +99,11 @@ impl<W: World> Channels<W> {
         let Some(conn) = self.carry.conns.entry(key) else { return };
         let names = conn.subs.iter().map(|sub| self.local.name(sub.channel()));
         let own = away.place.room(&away.group, self.carry.seed);
-        let rooms = names.filter(|name| is_within(name, &away.group) && **name != own).cloned();
+        let map = &self.carry.settings.rooms;
+        let rooms = names.filter(|name| map.is_within(name, &away.group) && **name != own).cloned();
         away.rooms = rooms.chain([Arc::clone(&own)]).collect();
+        let shared = away.rooms.iter().filter(|room| map.sharing(room).is_some());
+        away.seats = shared.map(|room| (Arc::clone(room), map.options_of(room))).collect();
         self.hand_home(away);
     }
 
@@ -136,7 +138,7 @@ impl<W: World> Channels<W> {
         end_away(away, &mut self.carry.handler, (&self.carry.settings, &mut actions));
         for action in actions {
             if let Action::Ask { ask: Ask::Emit(emit), .. } = action {
-                self.send_emission(None, *emit);
+                self.send_emission((None, 0), *emit);
             }
         }
     }

@@ -238,8 +238,10 @@ impl<W: World> Channels<W> {
     fn format_of(&mut self, key: Key, ticket: Option<&Ticket>) -> Option<(u8, u8)> {
         let (takes_deltas, takes_numbers) =
             ticket.map_or((false, false), |ticket| (ticket.takes_deltas, ticket.takes_numbers));
-        match self.carry.conns.entry(key)?.session.format(takes_deltas, takes_numbers) {
-            Some(format) => Some((self.formats.number(format)?, 0)),
+        let session = &self.carry.conns.entry(key)?.session;
+        let flags = if session.has_private_channels() { local::GROUPED } else { 0 };
+        match session.format(takes_deltas, takes_numbers) {
+            Some(format) => Some((self.formats.number(format)?, flags)),
             None => Some((0, local::PERSONAL)),
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Clients;
 use crate::base::slots::Key;
-use crate::hub::emission::{is_private, is_within};
+use crate::hub::ClientInfo;
+use crate::hub::emission::is_private;
 use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Denied, Reply};
@@ -14,23 +15,21 @@ use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::mailbox::{Letter, ReplyTo};
 
 impl<W: World> Clients<W> {
-    /// Subscribes a connection to a channel for its handler, without permissions or notifications.
-    pub(in crate::shard) fn enter_trusted(&mut self, key: Key, channel: &Arc<str>) {
+    /// Subscribes a connection to a channel for its handler, without permissions or notifications. `info` is its identity for
+    /// others in the channel, if it has one.
+    pub(in crate::shard) fn enter_trusted(
+        &mut self,
+        key: Key,
+        channel: &Arc<str>,
+        info: Option<Arc<ClientInfo>>,
+    ) {
         let outcome =
             self.channels.has_room_for(key, channel).and_then(|()| self.trusted_options(key, channel));
         let options = match outcome {
             Ok(options) => options,
             Err(denied) => return self.refused_joins.push((key, Arc::clone(channel), denied)),
         };
-        let joining = Joining {
-            member: self.channels.carry.member(key),
-            info: None,
-            in_presence: false,
-            tells_join: false,
-            wants_position: false,
-            recover: None,
-            renews: false,
-        };
+        let joining = Joining::seen(self.channels.carry.member(key), info, &options);
         self.channels.enter(key, channel, &options, 0, Box::new(joining), None);
         self.hold_back(key);
     }
@@ -58,7 +57,7 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Ends a connection's subscriptions of all private channels of a group.
+    /// Ends a connection's subscriptions of all channels of a group.
     pub(in crate::shard) fn leave_group(&mut self, key: Key, group: &str) {
         for name in self.names_within(key, group) {
             self.unsubscribe(key, &name);
@@ -66,15 +65,16 @@ impl<W: World> Clients<W> {
         self.hold_back(key);
     }
 
-    /// The private channels of a group that a connection has entered, the group's own among them.
+    /// The channels of a group that a connection has entered, the group's own among them.
     fn names_within(&self, key: Key, group: &str) -> Vec<Arc<str>> {
         let local = &self.channels.local;
+        let rooms = &self.channels.carry.settings.rooms;
         let subs = self.channels.carry.conns.entry(key).into_iter().flat_map(|conn| conn.subs.iter());
-        let names = subs.map(|sub| local.name(sub.channel())).filter(|name| is_within(name, group));
+        let names = subs.map(|sub| local.name(sub.channel())).filter(|name| rooms.is_within(name, group));
         names.map(Arc::clone).collect()
     }
 
-    /// Tells a session which private channels of a group it has entered: by a letter, so that questions that follow from
+    /// Tells a session which channels of a group it has entered: by a letter, so that questions that follow from
     /// answers do not nest.
     pub(in crate::shard) fn tell_rooms(&mut self, key: Key, id: u32, group: &str) {
         let channels = self.names_within(key, group);
@@ -83,7 +83,7 @@ impl<W: World> Clients<W> {
         carry.post.send(shard, Letter::Rooms { reply_to, channels });
     }
 
-    /// Passes the private channels of a group to the session that has asked for them.
+    /// Passes the channels of a group to the session that has asked for them.
     pub(in crate::shard) fn rooms_told(&mut self, reply_to: ReplyTo, channels: &[Arc<str>]) {
         self.event_answered(reply_to, &Reply::Rooms(channels));
     }

@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use super::Clients;
+use crate::base::payload::Payload;
 use crate::base::slots::Key;
+use crate::hub::ClientInfo;
+use crate::hub::emission::is_private;
 use crate::hub::selector::room_of;
 use crate::hub::socket_order::{Gathered, SocketDeed, SocketFacts, SocketOrder, SocketQuestion};
 use crate::shard::World;
@@ -18,7 +21,7 @@ impl<W: World> Clients<W> {
         let keys = self.channels.sockets_of(order);
         let mut part = Gathered::of(keys.len());
         match &order.deed {
-            SocketDeed::Join(rooms) => self.enter_all(&keys, rooms),
+            SocketDeed::Join(rooms) => self.enter_all(&keys, rooms, &order.namespace),
             SocketDeed::Leave(rooms) => self.leave_all(&keys, rooms),
             SocketDeed::Disconnect { close } => {
                 for key in keys {
@@ -36,10 +39,17 @@ impl<W: World> Clients<W> {
         self.channels.answer_order(home, part);
     }
 
-    fn enter_all(&mut self, keys: &[Key], rooms: &[Arc<str>]) {
+    fn enter_all(&mut self, keys: &[Key], rooms: &[Arc<str>], namespace: &str) {
+        let is_seen = rooms.iter().any(|room| !is_private(room));
         for key in keys {
+            // In a channel that others share, the socket is a member with its identity.
+            let facts = is_seen.then(|| self.facts_of(*key, namespace)).flatten();
+            let info = facts.map(|facts| {
+                let SocketFacts { id, user, info, .. } = facts;
+                Arc::new(ClientInfo { user, client: id, conn_info: info, chan_info: Payload::default() })
+            });
             for room in rooms {
-                self.enter_trusted(*key, room);
+                self.enter_trusted(*key, room, info.clone().filter(|_| !is_private(room)));
             }
         }
     }
@@ -88,7 +98,10 @@ impl<W: World> Clients<W> {
         facts.address = carry.peer(key).map(|address| address.to_string().into()).unwrap_or_default();
         let conn = carry.conns.entry(key)?;
         let names = conn.subs.iter().map(|sub| self.channels.local.name(sub.channel()));
-        facts.rooms = names.filter_map(|name| room_of(name, namespace)).map(Box::from).collect();
+        let map = &carry.settings.rooms;
+        let room =
+            |name| room_of(name, namespace).or_else(|| map.is_room_of(name, namespace).then_some(name));
+        facts.rooms = names.filter_map(|name| room(&**name)).map(Box::from).collect();
         facts.rooms.retain(|room| *room != facts.id);
         facts.rooms.sort_unstable();
         Some(facts)

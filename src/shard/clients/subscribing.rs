@@ -16,7 +16,7 @@ impl<W: World> Clients<W> {
     /// Handles the subscribe command: decides if possible, otherwise asks outside.
     pub(in crate::shard) fn subscribe_command(&mut self, key: Key, id: u32, ask: Box<Enter>) {
         if self.channels.carry.is_trusted(key) {
-            return self.enter_trusted(key, &ask.channel);
+            return self.enter_trusted(key, &ask.channel, ask.info);
         }
         let options = match self.options_for_client(key, id, &ask.channel) {
             Ok(options) => options,

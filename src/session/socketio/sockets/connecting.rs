@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::returning::is_on;
 use super::{About, Entry, ROOT, SECOND_CONNECT, Sockets, Stage};
-use crate::hub::selector::{namespace_channel, namespace_of, room_channel};
+use crate::hub::selector::{namespace_channel, namespace_of};
 use crate::hub::socket_place::ROOT_OF_SESSION;
 use crate::hub::words::{Ask, Denied, Dismissed, Enter};
 use crate::proto::engine::EngineProtocol;
@@ -16,6 +16,7 @@ use crate::session::socketio::acks::Acks;
 use crate::session::socketio::events::{Admit, Connecting, Why};
 use crate::session::socketio::identity::Admission;
 use crate::session::socketio::pid::Pid;
+use crate::session::socketio::rooms::{Place, naming};
 use crate::session::socketio::track::Track;
 use crate::session::socketio::{SocketId, malformed};
 use crate::session::{Action, CloseReason, Context, Handler};
@@ -162,12 +163,20 @@ impl<S> Sockets<S> {
         }
         let (about, acks, track) = (About::new(namespace, identity), Acks::default(), Track::default());
         self.list.push(Entry { state, about, acks, logic: None, number, stage: Stage::Entering, track });
-        let enter = |channel| Action::Ask { id: 0, ask: Ask::Enter(Box::new(Enter::new(channel))) };
-        cx.actions.push(enter(namespace_channel(namespace)));
-        let name_bytes_max = cx.settings.channel_name_bytes_max;
+        let ask = Ask::Enter(Box::new(Enter::new(namespace_channel(namespace))));
+        cx.actions.push(Action::Ask { id: 0, ask });
+        let mut place = Place {
+            namespace,
+            id: SocketId::new(cx.client, number),
+            identity: self.list.last().and_then(Entry::identity),
+            naming: naming(cx.settings, cx.client),
+            is_msgpack: false,
+            asking: None,
+            sender: None,
+            actions: cx.actions,
+        };
         for room in rooms {
-            let channel = room_channel(namespace, &room, name_bytes_max);
-            cx.actions.push(enter(channel.map_err(|_| CloseReason::Dismissed(Dismissed::Internal))?));
+            place.enter(&room).map_err(|_| CloseReason::Dismissed(Dismissed::Internal))?;
         }
         Ok(())
     }

@@ -95,7 +95,7 @@ impl<S> Sockets<S> {
             rooms,
         };
         match rules::find(&options.rules, &asked) {
-            Found::Rule(number, rule) => self.apply(at, (number, rule), event, handler, cx),
+            Found::Rule(number, rule) => self.apply(at, (number, rule), event, rooms, handler, cx),
             Found::NeedsRooms => {
                 self.ask_rooms(at, &event, cx);
                 Ok(())
@@ -135,7 +135,11 @@ impl<S> Sockets<S> {
         let asked = all.find_map(|(at, entry)| Some((at, entry.logic.as_mut()?.answered(question)?)));
         let Some((at, held)) = asked else { return Ok(()) };
         let (number, namespace) = (self.list[at].number, self.list[at].namespace());
-        let rooms = channels.iter().filter_map(|channel| Some(room_of(channel, namespace)?.into()));
+        let map = &cx.settings.rooms;
+        let room = |channel| {
+            room_of(channel, namespace).or_else(|| map.is_room_of(channel, namespace).then_some(channel))
+        };
+        let rooms = channels.iter().filter_map(|channel| Some(room(&**channel)?.into()));
         let rooms: Vec<Box<str>> = rooms.collect();
         self.handle_event(at, held.event()?, Some(&rooms), handler, cx)?;
         self.go_on(number, handler, cx)
@@ -168,6 +172,7 @@ impl<S> Sockets<S> {
         at: usize,
         (number, rule): (usize, &Rule),
         event: Event<'_>,
+        rooms: Option<&[Box<str>]>,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
@@ -208,7 +213,7 @@ impl<S> Sockets<S> {
                     RuleAction::Disconnect => Effect::Disconnect { closes: rule.closes },
                     RuleAction::Ack | RuleAction::Hook | RuleAction::Drop => continue,
                 };
-                carry_out(socket, name, &effect, &mut acks)?;
+                carry_out_permitted(socket, name, &effect, rooms, &mut acks)?;
             }
             Ok(())
         })
@@ -249,9 +254,32 @@ impl<S> Sockets<S> {
         let (name, mut acks) = (event.name, [event.ack]);
         self.call(at, Bound::answer(), handler, cx, |_, _, socket| {
             acknowledge(Some(&AckForm::Empty), name, &Content::default(), &mut acks, socket)?;
-            carry_out(socket, name, &effect, &mut acks)
+            carry_out_permitted(socket, name, &effect, rooms, &mut acks)
         })
     }
+}
+
+/// Carries out an effect that a client has caused, if it is permitted in the channels that are rooms. `rooms` are those of
+/// the socket, if they are known.
+fn carry_out_permitted(
+    socket: &mut Socket<'_, '_>,
+    event: &str,
+    effect: &Effect<'_>,
+    rooms: Option<&[Box<str>]>,
+    acks: &mut [Option<super::AckId>],
+) -> Result<(), Ending> {
+    let is_in = |room: &str| rooms.is_some_and(|rooms| rooms.iter().any(|one| **one == *room));
+    let refused = match effect {
+        Effect::Join(names) => names.iter().find(|room| !socket.may_join(room)),
+        Effect::Emit(emit) => emit.to.iter().find(|room| !socket.may_emit(room, is_in(room))),
+        Effect::Leave(_) | Effect::Ack { .. } | Effect::Disconnect { .. } => None,
+    };
+    if let Some(room) = refused {
+        let why = || format!("the channel {room} does not permit it");
+        refuse(event, EventRefusal::Effect, why, socket.cx);
+        return Ok(());
+    }
+    carry_out(socket, event, effect, acks)
 }
 
 /// Carries out an effect of a rule. One that cannot be carried out is logged, and the others follow.

@@ -25,7 +25,7 @@ use crate::session::socketio::form::Form;
 use crate::session::socketio::identity::{Admission, Identity};
 use crate::session::socketio::orders;
 use crate::session::socketio::pid::Pid;
-use crate::session::socketio::rooms::Place;
+use crate::session::socketio::rooms::{Place, naming};
 use crate::session::socketio::track::Track;
 use crate::session::{Action, ClientId, CloseReason, Context, Handler, Settings};
 
@@ -245,11 +245,12 @@ pub(super) fn part<H: Handler>(
     let (proved, directs) = track.into_parts();
     let group = namespace_channel(About::name(about.as_deref()));
     let identity = about.as_deref().and_then(|about| about.identity.as_deref());
-    let user = identity.map(|identity| identity.user.clone()).unwrap_or_default();
+    let (user, info) = identity.map_or_else(Default::default, |one| (one.user.clone(), one.info.clone()));
     let bytes = size_of::<Kept<H::State>>() + acks.held_bytes() + identity.map_or(0, Identity::bytes);
     let kept = Kept { state, acks, is_greeted, outlet, about, client, reason: reason.clone() };
     let parcel = Parcel { content: Box::new(kept), bytes };
-    let away = Away { group, place, user, rooms: Box::default(), proved, directs, parcel };
+    let (rooms, seats) = (Box::default(), Box::default());
+    let away = Away { group, place, user, info, rooms, seats, proved, directs, parcel };
     actions.push(Action::Park(Box::new(away)));
 }
 
@@ -271,12 +272,12 @@ fn gone<'g>(
     id: SocketId,
     client: ClientId,
     reason: &'g CloseReason,
-    (settings, is_msgpack, actions): (&Settings, bool, &'g mut Vec<Action>),
+    (settings, is_msgpack, actions): (&'g Settings, bool, &'g mut Vec<Action>),
 ) -> Gone<'g> {
     let namespace = About::name(about);
     let identity = about.and_then(|about| about.identity.as_deref());
     let (user, info) = identity.map_or(("", &[][..]), |identity| (&*identity.user, &*identity.info));
-    let name_bytes_max = settings.channel_name_bytes_max;
-    let place = Place { namespace, name_bytes_max, is_msgpack, asking: None, sender: None, actions };
+    let (identity, naming) = (about.and_then(|about| about.identity.as_deref()), naming(settings, client));
+    let place = Place { namespace, id, identity, naming, is_msgpack, asking: None, sender: None, actions };
     Gone { namespace, id, client, user, info, why: Why::ConnectionEnded(reason), place }
 }

@@ -20,15 +20,8 @@ const SECOND: SocketPlace = SocketPlace { shard: 0, conn: 1, number: 1 };
 fn emit(to: &[&str], except: &[&str], is_to_others: bool, data: &str) -> AskEmit {
     let list = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
     let (kind, data) = (DataKind::Text, data.as_bytes().to_vec());
-    AskEmit {
-        to: list(to),
-        except: list(except),
-        is_to_others,
-        sender: is_to_others.then_some(SECOND),
-        is_volatile: false,
-        kind,
-        data,
-    }
+    let sender = is_to_others.then_some(SECOND);
+    AskEmit { to: list(to), except: list(except), is_to_others, sender, kind, data, ..AskEmit::default() }
 }
 
 #[test]
