@@ -5,17 +5,18 @@
 //! knows no protocol. `refusals` has the reasons of refusals and endings. Left out: a protocol's numbers and names (in
 //! its session), the asking client (known to the shard), and the requests and answers of homes ([`super::home`]).
 
+mod emit;
 mod refusals;
 
 use std::sync::Arc;
 
 use super::away::Return;
-use super::socket_order::{Gathered, SocketOrder};
-use super::socket_place::SocketPlace;
+use super::socket_order::Gathered;
 use super::{ClientInfo, DataKind, Position, Publication};
 use crate::base::filter::Filter;
 use crate::base::heap;
 use crate::base::payload::PayloadRef;
+pub use emit::{Copied, Emit, OrderSockets};
 pub use refusals::{Denied, Dismissed, Ended};
 
 /// A client's request. It owns its contents, because it may have to wait.
@@ -97,51 +98,6 @@ pub enum Ask {
         /// Name of the group.
         group: Arc<str>,
     },
-}
-
-/// A message to several channels of one group: each subscriber of any of them receives it once.
-#[derive(Debug, Default, PartialEq)]
-pub struct Emit {
-    /// The channels; not empty.
-    pub to: Box<[Arc<str>]>,
-    /// The channels whose subscribers do not receive it.
-    pub except: Box<[Arc<str>]>,
-    /// Whether the connection itself does not.
-    pub is_to_others: bool,
-    /// The socket of that connection which sends it.
-    pub(crate) sender: Option<SocketPlace>,
-    /// Whether connections that have unsent bytes do not.
-    pub is_volatile: bool,
-    /// Classification of `data`.
-    pub kind: DataKind,
-    /// The message.
-    pub data: Vec<u8>,
-    /// The message as publications of those channels of `to` that other protocols share.
-    pub copies: Vec<Copied>,
-    /// The sender, as publisher of `copies`.
-    pub info: Option<Arc<ClientInfo>>,
-}
-
-/// A message as a publication of one channel.
-#[derive(Debug, PartialEq)]
-pub struct Copied {
-    /// Name of the channel.
-    pub channel: Arc<str>,
-    /// Classification of `data`.
-    pub kind: DataKind,
-    /// The message.
-    pub data: Vec<u8>,
-    /// The value of the tag `event`.
-    pub event: Box<str>,
-}
-
-/// An order to the sockets of a namespace.
-#[derive(Debug, PartialEq)]
-pub struct OrderSockets {
-    /// The order.
-    pub order: SocketOrder,
-    /// Whether the connection itself does not receive it.
-    pub is_to_others: bool,
 }
 
 impl Ask {
