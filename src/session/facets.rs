@@ -167,7 +167,7 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(session) => Some(SessionKind::Centrifuge(session.transport())),
             Self::Raw(_) | Self::Engine(_) => Some(SessionKind::Raw),
-            Self::SocketIo(session) if session.is_polled() => Some(SessionKind::SocketIoPolling),
+            Self::SocketIo(session) if session.outlet().is_polled => Some(SessionKind::SocketIoPolling),
             Self::SocketIo(_) => Some(SessionKind::SocketIo),
             Self::Head(_) | Self::Away(_) | Self::Probe(_) | Self::Ended => None,
         }

@@ -104,8 +104,6 @@ counters! {
     polls,
     /// Of these, the ones refused because the budget of queued bytes was exhausted (503).
     polls_busy,
-    /// Gauge: polls that wait for output of the shard's sessions.
-    polls_parked,
     /// Gauge: WebSockets that are to replace the polls of a session.
     probes,
     /// Sessions that have moved from polls to a WebSocket.

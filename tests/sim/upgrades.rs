@@ -197,9 +197,9 @@ fn floods_of_polls_and_posts_are_refused_while_bytes_are_short() {
         client.finish(&dance.small, &mut rng);
         dance.turn();
     }
-    assert_eq!(dance.counter("polls_parked"), 1);
+    assert_eq!(dance.counter("polls_waiting"), 1);
     dance.leave();
-    assert_eq!(dance.counter("polls_parked"), 0);
+    assert_eq!(dance.counter("polls_waiting"), 0);
 }
 
 #[test]

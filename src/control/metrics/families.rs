@@ -138,11 +138,6 @@ static FAMILIES: &[Family] = &[
         "Of these, the ones refused because queued_bytes_max was reached (503).",
     ),
     gauge_per_shard(
-        "throng_polls_parked",
-        "polls_parked",
-        "Polls that wait for output of the shard's sessions.",
-    ),
-    gauge_per_shard(
         "throng_upgrading",
         "probes",
         "WebSockets that are to replace HTTP long-polling of a Socket.IO session.",

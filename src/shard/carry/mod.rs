@@ -196,7 +196,7 @@ impl<W: World> Carry<W> {
     pub(in crate::shard) fn end_turn(&mut self) {
         self.counters.letters_out.add(self.post.hand_over());
         self.forwarding.hand_over();
-        self.counters.polls_parked.set(self.parked.len() as u64);
+        self.counters.polls_waiting.set(self.parked.len() as u64);
         self.counters.turns.add(1);
         self.counters.turn_us.record(self.net.now_us().saturating_sub(self.now_us));
     }

@@ -39,7 +39,6 @@ impl<W: World> Channels<W> {
         c.channel_bytes.set(
             (self.local.channel_bytes() + self.home.channel_bytes() + self.carry.account.user_bytes) as u64,
         );
-        c.polls_waiting.set(self.carry.parked.len() as u64);
         c.channels.set(self.home.occupied_count() as u64);
         c.streams.set(self.home.stream_count() as u64);
         c.presences.set(self.home.presence_count() as u64);
