@@ -181,10 +181,8 @@ pub static UNSUPPORTED: &[Unsupported] = &[
 const EVENTS_IN_RUST: &str = "hooks for events are not served yet: write rules, or the application in Rust";
 
 /// Keys of throng's own sections that a later version serves.
-static NOT_YET: &[Unsupported] = &[
-    no("socketio.proxy.event", EVENTS_IN_RUST),
-    no("socketio.proxy.disconnect", EVENTS_IN_RUST),
-];
+static NOT_YET: &[Unsupported] =
+    &[no("socketio.proxy.event", EVENTS_IN_RUST), no("socketio.proxy.disconnect", EVENTS_IN_RUST)];
 
 impl Unsupported {
     /// The same key with a warning in place of an error.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::hub::choice::Choice;
 use crate::hub::offset::Offset;
 use crate::hub::{DataKind, Item, Publication};
+use crate::proto::engine::EngineProtocol;
 use crate::proto::socketio::{bundle, packed, unbundle};
 use crate::proto::ws::Press;
 use crate::session::engine::{Outlet, Target};
@@ -26,7 +27,11 @@ impl Form {
             let Item::Publication(publication) = item else { continue };
             let has_attachments = publication.kind == DataKind::Binary;
             let (text, attachments) = unbundle(&publication.data, has_attachments);
-            let text = &*with_offset(text, publication);
+            let text = match outlet.protocol {
+                EngineProtocol::V4 => &*with_offset(text, publication),
+                // Clients of that time cannot return, and would take the offset for an argument.
+                EngineProtocol::V3 => text,
+            };
             if outlet.is_msgpack {
                 // It was converted once before it was published.
                 if let Some(packet) = packed(text, attachments.get()) {
@@ -66,8 +71,7 @@ mod tests {
     use super::*;
     use crate::base::budget::Budget;
     use crate::base::shared::Shared;
-    use crate::hub::Publication;
-    use crate::proto::engine::EngineProtocol;
+    use crate::hub::Rare;
     use crate::proto::ws::Deflate;
     use std::sync::Arc;
 
@@ -76,6 +80,22 @@ mod tests {
         let data = Shared::new(data, &Budget::new(1 << 20));
         let item = Item::Publication(Arc::new(Publication::new("\u{1}/".into(), kind, data)));
         form.encode(&[item], &Choice::All, &mut Press::new(None))
+    }
+
+    #[test]
+    fn an_offset_is_for_clients_that_can_return() {
+        let data = Shared::new(b"2[\"a\"]".to_vec(), &Budget::new(1 << 20));
+        let mut publication = Publication::new("\u{1}/".into(), DataKind::Text, data);
+        publication.rare = Some(Box::new(Rare { version: 0, epoch: Some("epoch".into()) }));
+        let items = [Item::Publication(Arc::new(publication))];
+        let packets = [EngineProtocol::V4, EngineProtocol::V3].map(|protocol| {
+            let (base64, is_msgpack, deflate) = (false, false, Deflate::Off);
+            let form = Form(Outlet { protocol, base64, is_msgpack, deflate, is_polled: false });
+            let bytes = form.encode(&items, &Choice::All, &mut Press::new(None));
+            String::from_utf8(bytes[2..].to_vec()).unwrap()
+        });
+        assert!(packets[0].starts_with("42[\"a\",\"epoch"), "{packets:?}");
+        assert_eq!(packets[1], "42[\"a\"]");
     }
 
     #[test]

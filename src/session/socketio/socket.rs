@@ -14,6 +14,7 @@ use crate::base::slots::Key;
 use crate::hub::away::Direct;
 use crate::hub::selector::{BadSelector, namespace_channel};
 use crate::hub::socket_place::SocketPlace;
+use crate::proto::engine::EngineProtocol;
 use crate::proto::socketio::write::{PacketWriter, Unsendable};
 use crate::proto::socketio::{Args, AttachmentStore, Attachments, JsonArgs, msgpack, packed};
 use crate::session::bound::Bound;
@@ -286,7 +287,8 @@ impl Socket<'_, '_> {
         attachments: &[&[u8]],
     ) -> Result<(), EmitError> {
         let (before, count_before) = (self.cx.out.len(), self.cx.counts.messages_out);
-        let is_kept = self.cx.settings.socketio.recovery_ttl_ms > 0;
+        let is_kept =
+            self.outlet.protocol == EngineProtocol::V4 && self.cx.settings.socketio.recovery_ttl_ms > 0;
         if let Head::Event { name, id: None } = head
             && is_kept
         {
