@@ -76,7 +76,8 @@ impl ChannelCopy {
         is_volatile: bool,
     ) -> Self {
         let words::Copied { channel, kind, data, event } = copy;
-        let tags = options.allow_tags_filter.then(|| [("event".into(), event)].into()).unwrap_or_default();
+        let tag = options.allow_tags_filter.then(|| ("event".into(), event));
+        let tags = tag.into_iter().collect();
         let bare = Publication::new(channel, kind, Shared::new(data, budget));
         let publication = Publication { info, lane, tags, is_emitted: true, ..bare };
         let terms = Terms { skip_history: is_volatile, ..Terms::default() };

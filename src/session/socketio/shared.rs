@@ -57,8 +57,8 @@ pub(crate) fn event_of(publication: &Publication, options: &ChannelOptions) -> (
     let json = text.map(|text| match publication.kind {
         DataKind::Text if !is_json(text) => Cow::Owned(Value::from(text).to_string()),
         // No data.
-        _ if text.is_empty() => Cow::Borrowed("null"),
-        _ => Cow::Borrowed(text),
+        DataKind::Json | DataKind::Text | DataKind::Binary if text.is_empty() => Cow::Borrowed("null"),
+        DataKind::Json | DataKind::Text | DataKind::Binary => Cow::Borrowed(text),
     });
     let event = read_event(json.as_deref().map_or(DataOf::Binary(bytes), DataOf::Json), usual_name);
     let mut packet = Vec::new();
@@ -131,7 +131,7 @@ mod tests {
         let many = (0..11).map(|num| format!(r#"{{"_placeholder":true,"num":{num}}}"#));
         let many = many.collect::<Vec<_>>().join(",");
         let crowded =
-            format!(r#"{{"event":"x","args":[{many}],"attachments":[{}]}}"#, vec![r#""AQI=""#; 11].join(","));
+            format!(r#"{{"event":"x","args":[{many}],"attachments":[{}]}}"#, [r#""AQI=""#; 11].join(","));
         for (kind, data, text) in [
             (DataKind::Json, r#"{"a":1}"#.to_owned(), r#"2/chat,["message",{"a":1}]"#.to_owned()),
             (DataKind::Text, r#"[1]"#.to_owned(), r#"2/chat,["message",[1]]"#.to_owned()),

@@ -269,13 +269,13 @@ fn events_and_publications_have_one_order() {
     let mut sender = running.client(&[]);
     let mut publisher = Centrifuge::open(running.address);
     let mut raw = raw(&running, "chat:b");
-    for n in 0..EVENTS {
-        sender.emit("say", &json!([[rooms[n as usize % 3]], [], ["socket", n]]));
+    for (n, at) in (0..EVENTS).zip(0_usize..) {
+        sender.emit("say", &json!([[rooms[at % 3]], [], ["socket", n]]));
         let command = json!({"id": n + 10, "publish": {"channel": "chat:a", "data": ["client", n]}});
         publisher.send(&command.to_string());
         raw.send(TEXT, json!(["raw", n]).to_string());
         let data = json!(["node", n]).to_string().into_bytes();
-        running.publisher.publish(rooms[n as usize % 2], Kind::Text, &data).unwrap();
+        running.publisher.publish(rooms[at % 2], Kind::Text, &data).unwrap();
     }
     let heard: Vec<Vec<Value>> =
         sockets.iter_mut().map(|socket| (0..4 * EVENTS).map(|_| socket.said()).collect()).collect();
