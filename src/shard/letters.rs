@@ -2,7 +2,7 @@
 
 use super::carry::conn::Stage;
 use super::channels::homes::Waiter;
-use super::mailbox::{Letter, Look, ReplyTo};
+use super::mailbox::{Asker, Letter, Look, ReplyTo};
 use super::outside::Verdict;
 use super::{Shard, World};
 use crate::hub::{Item, home};
@@ -76,14 +76,7 @@ impl<W: World> Shard<W> {
             Letter::Upgrade { conn, ask } => self.upgrade(conn, ask),
             Letter::Moved(moved) => self.moved(*moved),
             Letter::Settle { probe } => self.settle(probe),
-            Letter::Look { what: Look::Channels { pattern }, asker } => {
-                let channels = self.channels().home.channels(&pattern);
-                self.channels().reply(Waiter::Asker(asker), home::Answer::Channels(channels));
-            }
-            Letter::Look { what: Look::Users, asker } => {
-                let users = self.clients().user_hashes();
-                self.channels().reply(Waiter::Asker(asker), home::Answer::Users(users));
-            }
+            Letter::Look { what, asker } => self.look(&what, asker),
             Letter::Late(answer) => self.clients().socket_decided(*answer),
             Letter::UserCame { user, reply_to } => self.clients().user_came(user, reply_to),
             Letter::UserCounted { user, reply_to, is_admitted } => {
@@ -97,6 +90,16 @@ impl<W: World> Shard<W> {
         }
         self.channels().finish_endings();
     }
+
+    /// Answers a question about this shard.
+    fn look(&mut self, what: &Look, asker: Asker) {
+        let answer = match what {
+            Look::Channels { pattern } => home::Answer::Channels(self.channels().home.channels(pattern)),
+            Look::Users => home::Answer::Users(self.clients().user_hashes()),
+        };
+        self.channels().reply(Waiter::Asker(asker), answer);
+    }
+
     /// Handles the answer to a question, for a connection that may have ended.
     fn judged(&mut self, reply_to: ReplyTo, verdict: Verdict) {
         if self.carry().conns.entry(reply_to.conn).is_some_and(|conn| conn.stage == Stage::Open) {

@@ -9,7 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::rooms::Place;
 use super::socket::EmitError;
-use super::ticket::{LateAnswers, Later, Place as TicketPlace, Ticket};
+use super::ticket::{LateAnswers, Later, Ticket, TicketPlace};
 use super::{Socket, SocketId};
 use crate::hub::socket_order::SocketAnswer;
 use crate::proto::http::{Refusal, Request, Status};

@@ -36,7 +36,7 @@ impl fmt::Debug for LateAnswer {
 
 /// The place of a question.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct TicketPlace {
     pub(super) shard: u16,
     pub(super) token: u64,
     pub(super) id: u32,
@@ -47,14 +47,14 @@ pub(super) struct Place {
 /// [`Connecting::later`]: super::Connecting::later
 #[must_use = "a ticket that is dropped ends the connection of its client"]
 pub struct Ticket<S: Send + 'static> {
-    place: Place,
+    place: TicketPlace,
     /// `None` once it is answered.
     answers: Option<Arc<dyn LateAnswers>>,
     state: PhantomData<fn(S)>,
 }
 
 impl<S: Send + 'static> Ticket<S> {
-    pub(super) fn new(place: Place, answers: Option<Arc<dyn LateAnswers>>) -> Self {
+    pub(super) fn new(place: TicketPlace, answers: Option<Arc<dyn LateAnswers>>) -> Self {
         Self { place, answers, state: PhantomData }
     }
 
@@ -64,7 +64,7 @@ impl<S: Send + 'static> Ticket<S> {
     }
 
     fn put(&mut self, admit: Option<Box<dyn Any + Send>>) {
-        let Place { shard, token, id } = self.place;
+        let TicketPlace { shard, token, id } = self.place;
         if let Some(answers) = self.answers.take() {
             answers.put(LateAnswer { shard, token, id, admit });
         }
