@@ -55,7 +55,7 @@ pub const DELTA_READY: u8 = 1 << 4;
 /// In [`Subscriber::flags`]: its session must see each delivery, so it shares no encoded bytes.
 pub const PERSONAL: u8 = 1 << 5;
 
-/// In [`Subscriber::flags`]: it receives emissions ([`super::emission`]), and no items of its channels besides.
+/// In [`Subscriber::flags`]: it receives emissions, and no items of its channels besides.
 pub const GROUPED: u8 = 1 << 6;
 
 /// Number of a channel in this shard; reused once no connection is interested.

@@ -129,7 +129,7 @@ pub struct Publication {
     pub seq: u64,
     /// Its offset in the channel's stream, set by the home; 0 without history.
     pub offset: u64,
-    /// Whether subscribers of the group that shares the channel receive it by an [`emission`] of its own.
+    /// Whether subscribers of the group that shares the channel receive it by an emission of its own.
     pub is_emitted: bool,
     /// Whether it may be sent as a delta to `previous`. As published: whether the publisher wants that.
     pub is_delta: bool,

@@ -1,6 +1,6 @@
 //! Channels that are rooms of a group as well, the homes of rooms, and what clients of rooms may do.
 //!
-//! A group is a namespace of Socket.IO. Its rooms are private channels ([`super::emission`]), except those whose options
+//! A group is a namespace of Socket.IO. Its rooms are private channels, except those whose options
 //! name it: such a room is the channel of its name, which all protocols share.
 //!
 //! Invariant: the homes of channels, and the channels that are rooms, are those of the start: a reload does not change
@@ -69,7 +69,7 @@ impl RoomMap {
         (!options.socketio.is_empty() && !channel.is_empty()).then_some(options)
     }
 
-    /// Whether the channel is a room of this group, the name of which has no [`PRIVATE`].
+    /// Whether the channel is a room of this group, the name of which has no character of private channels.
     pub fn is_room_of(&self, channel: &str, group: &str) -> bool {
         self.sharing(channel).is_some_and(|options| options.socketio == group)
     }
