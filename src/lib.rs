@@ -311,8 +311,8 @@ pub use proto::ws::Kind;
 pub use server::Server;
 pub use session::raw::{Call, Outcome as CallOutcome};
 pub use session::{
-    ClientCertificate, ClientId, CloseReason, Endpoint, EngineClient, Handler, Message, NoHandler, Peer,
-    Serves, SocketIoOptions, Transport,
+    AdminOptions, ClientCertificate, ClientId, CloseReason, Endpoint, EngineClient, Handler, Message,
+    NoHandler, Peer, Serves, SocketIoOptions, Transport,
 };
 pub use shard::mailbox::Target;
 pub use tls::CertificateError;

@@ -40,6 +40,8 @@ pub enum Purpose {
     ShortSession = 13,
     /// The mask of the place in such an id.
     ShortSessionMask = 14,
+    /// The session id of an admin page.
+    AdminSession = 20,
 }
 
 /// A key of 128 bits. It is the process's secret: anyone with it can forge session ids, and choose channels that all

@@ -19,6 +19,8 @@ impl Config {
             level: u32::try_from(self.compression_level).unwrap_or(1),
             bytes_min: self.compression_min_bytes,
         };
+        let mut socketio = self.socketio.clone();
+        socketio.admin.pid = std::process::id();
         Options {
             limits: self.limits.clone(),
             timeouts: self.timeouts.clone(),
@@ -26,7 +28,7 @@ impl Config {
             rates: self.rates.clone(),
             namespaces: Arc::clone(&self.namespaces),
             endpoints: endpoints(self, node),
-            socketio: self.socketio.clone(),
+            socketio,
             identifies_sockets: identifies_sockets(self),
             trusted_proxies: self.trusted_proxies.clone(),
             proxy_protocol: self.proxy_protocol,

@@ -96,7 +96,7 @@ impl Selector {
     /// Its defect.
     pub(crate) fn resolve(&self, naming: Naming<'_>) -> Result<Rooms, BadSelector> {
         let Self { namespace, rooms, except } = self;
-        if !namespace.starts_with('/') || namespace.contains(',') || namespace.len() > naming.name_bytes_max {
+        if !is_namespace(namespace, naming.name_bytes_max) {
             return Err(BadSelector::Namespace);
         }
         if rooms.len() + except.len() > ROOMS_MAX {
@@ -107,6 +107,11 @@ impl Selector {
         };
         Ok(Rooms::of(namespace, channels(rooms)?, channels(except)?))
     }
+}
+
+/// Whether a namespace can have this name.
+pub(crate) fn is_namespace(name: &str, bytes_max: usize) -> bool {
+    name.starts_with('/') && !name.contains(',') && name.len() <= bytes_max
 }
 
 /// The channel of a namespace.

@@ -4,6 +4,7 @@
 //! carries it out for its own sockets and answers with its part; the home puts the parts together ([`Gathered::add`]).
 //! Left out: the way (the shard's), and packets (the session's).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::DataKind;
@@ -41,6 +42,11 @@ pub(crate) enum SocketDeed {
     },
     /// Describe themselves.
     Fetch,
+    /// Of all namespaces: be counted, and some describe themselves.
+    Survey {
+        /// Maximum of sockets of one shard that describe themselves.
+        sockets_max: usize,
+    },
     /// Send an event to their clients, and gather the answers.
     Ask(SocketQuestion),
 }
@@ -108,6 +114,12 @@ pub struct Gathered {
     pub answers: Vec<SocketAnswer>,
     /// To [`SocketDeed::Ask`]: the ids of the sockets without an answer.
     pub missing: Vec<Box<str>>,
+    /// To [`SocketDeed::Survey`]: the numbers of sockets by namespace.
+    pub namespaces: BTreeMap<Box<str>, u64>,
+    /// To [`SocketDeed::Survey`]: the number of connections with Socket.IO.
+    pub clients: u64,
+    /// To [`SocketDeed::Survey`]: the number of those on polling.
+    pub polling: u64,
     /// Whether something was left out, since it was too much.
     pub is_cut: bool,
     /// Bytes of all this.
@@ -121,7 +133,7 @@ impl SocketOrder {
         let names = |list: &[Arc<str>]| list.iter().map(|name| size_of::<Arc<str>>() + name.len()).sum();
         let deed: usize = match &self.deed {
             SocketDeed::Join(rooms) | SocketDeed::Leave(rooms) => names(rooms),
-            SocketDeed::Disconnect { .. } | SocketDeed::Fetch => 0,
+            SocketDeed::Disconnect { .. } | SocketDeed::Fetch | SocketDeed::Survey { .. } => 0,
             SocketDeed::Ask(question) => question.data.len(),
         };
         let rooms: usize = names(to);
@@ -148,6 +160,15 @@ impl Gathered {
         }
     }
 
+    /// Counts sockets of a namespace.
+    pub(crate) fn count_sockets(&mut self, namespace: &str, count: u64) {
+        if let Some(counted) = self.namespaces.get_mut(namespace) {
+            *counted += count;
+        } else if self.has_room(2 * size_of::<Box<str>>() + namespace.len()) {
+            self.namespaces.insert(namespace.into(), count);
+        }
+    }
+
     /// Adds a client's answer, or the id of a socket without one, unless there is too much already.
     pub(crate) fn add_answer(&mut self, answer: Result<SocketAnswer, Box<str>>) {
         match answer {
@@ -161,8 +182,13 @@ impl Gathered {
 
     /// Adds another part, as far as there is room.
     pub(crate) fn add(&mut self, part: Self) {
-        let Self { count, sockets, answers, missing, is_cut, bytes: _ } = part;
+        let Self { count, sockets, answers, missing, namespaces, clients, polling, is_cut, bytes: _ } = part;
         self.count += count;
+        self.clients += clients;
+        self.polling += polling;
+        for (name, count) in namespaces {
+            self.count_sockets(&name, count);
+        }
         self.is_cut |= is_cut;
         sockets.into_iter().for_each(|facts| self.add_socket(facts));
         answers.into_iter().for_each(|answer| self.add_answer(Ok(answer)));
@@ -186,7 +212,8 @@ impl Gathered {
 }
 
 impl SocketFacts {
-    fn bytes(&self) -> usize {
+    /// Bytes of all this.
+    pub(crate) fn bytes(&self) -> usize {
         let Self { id, namespace, rooms, client, user, info, address, query, data, .. } = self;
         let texts = [id, namespace, client, user, address, query, data];
         let rooms: usize = rooms.iter().map(|room| size_of::<Box<str>>() + room.len()).sum();

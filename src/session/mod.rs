@@ -70,8 +70,8 @@ pub(crate) use probe::{ProbeStep, UpgradeAsk};
 pub use raw::{Handler, Message, NoHandler, Peer};
 pub use secret::Secret;
 pub(crate) use socketio::end_away;
+pub use socketio::{AdminOptions, ClaimRules, LateAnswer, LateAnswers, PacketRates, SocketIoOptions};
 pub(crate) use socketio::{Admission, Expired, Identity, SocketRefusal};
-pub use socketio::{ClaimRules, LateAnswer, LateAnswers, PacketRates, SocketIoOptions};
 pub use transport::Transport;
 pub(crate) use transport::{SessionKind, kinds};
 

@@ -74,4 +74,21 @@ impl<S> Session<S> {
             | Self::Ended => None,
         }
     }
+
+    /// Visits the namespaces of the connection's sockets. Returns whether it may have any by its protocol.
+    pub fn each_namespace(&self, visit: impl FnMut(&str)) -> bool {
+        match self {
+            Self::SocketIo(session) => {
+                session.each_namespace(visit);
+                true
+            }
+            Self::Head(_)
+            | Self::Raw(_)
+            | Self::Engine(_)
+            | Self::Centrifuge(_)
+            | Self::Away(_)
+            | Self::Probe(_)
+            | Self::Ended => false,
+        }
+    }
 }

@@ -368,6 +368,22 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         |s| Slot::Either(&mut s.socketio.has_home_per_room, ["namespace", "room"]),
     ),
     key(
+        "socketio.admin.username",
+        "User name for the admin page of Socket.IO, which is served if it has a password, too",
+        |s| Slot::Text(&mut s.socketio.admin.username, Form::Any),
+    ),
+    key("socketio.admin.password", "Password for that page, at least 8 characters", |s| {
+        Slot::Secret(&mut s.socketio.admin.password)
+    }),
+    key("socketio.admin.readonly", "Whether that page may only look", |s| {
+        Slot::Switch(&mut s.socketio.admin.is_readonly)
+    }),
+    key(
+        "socketio.admin.mode",
+        "What that page is told: production: numbers of sockets; development: each socket and its rooms",
+        |s| Slot::Either(&mut s.socketio.admin.is_development, ["production", "development"]),
+    ),
+    key(
         "socketio.namespaces_max",
         "Namespaces of one Socket.IO connection at a time; beyond it, connect_error",
         |s| Slot::Count(&mut s.socketio.namespaces_max, 1..=255),

@@ -7,7 +7,7 @@ use crate::hub::options::ChannelOptions;
 use crate::outside;
 use crate::outside::options::{HookOptions, Options};
 use crate::session::socketio::{Rule, RuleAction};
-use crate::session::{Serves, Transport};
+use crate::session::{AdminOptions, Serves, Transport};
 use std::collections::BTreeSet;
 
 /// A conflict: the path of a key, and the reason.
@@ -282,6 +282,28 @@ fn socketio(sections: &Sections, tell: Tell<'_>) {
     if sections.socketio.has_home_per_room && sections.socketio.recovery_ttl_ms > 0 {
         let complaint = "\"room\" does not go together with socketio.recovery_ttl: recovery needs one order for all rooms";
         tell("socketio.homes".to_owned(), complaint.to_owned());
+    }
+    admin(sections, tell);
+}
+
+/// Fewest characters of the password of the admin page.
+const ADMIN_PASSWORD_LENGTH_MIN: usize = 8;
+
+/// Checks the credentials of the admin page.
+fn admin(sections: &Sections, tell: Tell<'_>) {
+    let AdminOptions { username, password, .. } = &sections.socketio.admin;
+    if username.is_empty() != password.is_empty() {
+        let (key, other) =
+            if username.is_empty() { ("username", "password") } else { ("password", "username") };
+        tell(
+            format!("socketio.admin.{key}"),
+            format!("expected a text, since socketio.admin.{other} is set"),
+        );
+    } else if password.starts_with("$2") {
+        let complaint = "expected the password itself, not a hash of it";
+        tell("socketio.admin.password".to_owned(), complaint.to_owned());
+    } else if !password.is_empty() && password.chars().count() < ADMIN_PASSWORD_LENGTH_MIN {
+        tell("socketio.admin.password".to_owned(), "expected at least 8 characters".to_owned());
     }
 }
 

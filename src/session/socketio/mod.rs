@@ -5,6 +5,7 @@
 //!   an answer.
 //! * The application: `events` has the trait and its values, `socket` what it can do with a socket, `rooms` what it can
 //!   send to several, `routes` a table of functions. `ticket`: late answers. `id`: public ids, `identity`: who a client is.
+//! * `admin`: the namespace of the admin page.
 //! * `orders`: orders to sockets, and questions to several.
 //! * Recovery: `pid` has the private ids of sockets, `track` the part of a socket that serves it.
 //! * `form`: events for several sockets, as each gets them; `shared`: rooms that are channels.
@@ -15,6 +16,7 @@
 //! nothing is written that makes a client end it. Left out: how packets travel ([`super::engine`]).
 
 mod acks;
+mod admin;
 mod effects;
 mod events;
 mod form;
@@ -35,6 +37,7 @@ mod tests;
 mod ticket;
 mod track;
 
+pub use admin::AdminOptions;
 pub use events::{
     AckId, Acked, Admit, Answers, Binary, Connecting, Ending, Event, Events, Gone, SocketIo, Why,
 };
@@ -329,6 +332,11 @@ impl<S> Session<S> {
         cx: &mut Context<'_>,
     ) -> Option<SocketFacts> {
         self.sockets.facts(namespace, unix_ms, handler, cx)
+    }
+
+    /// Visits the namespaces of the sockets.
+    pub(super) fn each_namespace(&self, visit: impl FnMut(&str)) {
+        self.sockets.each_namespace(visit);
     }
 
     /// Whether the client waits for the socket of an earlier connection.

@@ -1,5 +1,6 @@
 //! Options of the Socket.IO endpoint.
 
+use super::AdminOptions;
 use super::rules::Rule;
 use crate::base::pattern;
 
@@ -59,6 +60,8 @@ pub struct SocketIoOptions {
     /// Events of one socket that wait for those before them; at this number nothing more is read from the connection.
     /// Default 64.
     pub events_waiting_max: usize,
+    /// The admin page's namespace.
+    pub admin: AdminOptions,
 }
 
 impl SocketIoOptions {
@@ -104,6 +107,7 @@ impl Default for SocketIoOptions {
             events_waiting_max: 64,
             allow_eio3: false,
             has_home_per_room: false,
+            admin: AdminOptions::default(),
         }
     }
 }

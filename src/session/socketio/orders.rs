@@ -29,10 +29,15 @@ pub(super) struct Asking<'p> {
 /// Bits of a request's number for the question, below those for the socket.
 const QUESTION_BITS: u32 = 24;
 
+/// The number of a request of a socket with this number.
+pub(super) fn request_of(number: u8, question: u32) -> u32 {
+    u32::from(number) << QUESTION_BITS | question
+}
+
 impl Asking<'_> {
     /// The number of the request whose reply has the answers to a question with this token.
     fn request(&mut self, token: u64) -> u32 {
-        u32::from(self.number) << QUESTION_BITS | self.acks.wait_for_many(token, (1 << QUESTION_BITS) - 1)
+        request_of(self.number, self.acks.wait_for_many(token, (1 << QUESTION_BITS) - 1))
     }
 }
 
@@ -179,6 +184,9 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let (number, question) = (request >> QUESTION_BITS, request & ((1 << QUESTION_BITS) - 1));
+        if self.page().is_some_and(|admin| u32::from(admin.number) == number) {
+            return self.surveyed(gathered, cx);
+        }
         // The socket may have ended.
         let Some(at) = self.place_of_number(number) else { return Ok(()) };
         let Some(token) = self.acks_of(at).gathered(question) else { return Ok(()) };

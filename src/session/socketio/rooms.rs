@@ -181,7 +181,7 @@ pub struct Emit<'s> {
 }
 
 impl<'s> Emit<'s> {
-    fn new(place: Place<'s>, is_to_others: bool) -> Self {
+    pub(super) fn new(place: Place<'s>, is_to_others: bool) -> Self {
         Self { place, to: Vec::new(), except: Vec::new(), is_to_others, is_volatile: false, wrong: None }
     }
 

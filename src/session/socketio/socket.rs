@@ -31,7 +31,8 @@ pub struct Socket<'a, 'b> {
     pub(super) identity: Option<&'a Identity>,
     pub(super) place: SocketPlace,
     pub(super) acks: &'a mut Acks,
-    pub(super) track: &'a mut Track,
+    /// `None` for one that cannot return.
+    pub(super) track: Option<&'a mut Track>,
     pub(super) bound: Bound,
     pub(super) is_recovered: bool,
 }
@@ -287,14 +288,16 @@ impl Socket<'_, '_> {
         attachments: &[&[u8]],
     ) -> Result<(), EmitError> {
         let (before, count_before) = (self.cx.out.len(), self.cx.counts.messages_out);
-        let is_kept =
-            self.outlet.protocol == EngineProtocol::V4 && self.cx.settings.socketio.recovery_ttl_ms > 0;
+        let can_return = self.track.is_some() && self.outlet.protocol == EngineProtocol::V4;
         if let Head::Event { name, id: None } = head
-            && is_kept
+            && can_return
+            && self.cx.settings.socketio.recovery_ttl_ms > 0
         {
             let direct = self.put_recoverable(name, content, attachments)?;
-            if self.takes(before, count_before) {
-                self.track.keep(direct, self.cx.settings.outbox_bytes_max);
+            if self.takes(before, count_before)
+                && let Some(track) = &mut self.track
+            {
+                track.keep(direct, self.cx.settings.outbox_bytes_max);
             }
             return Ok(());
         }

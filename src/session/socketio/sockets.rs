@@ -20,6 +20,7 @@ mod waiting;
 use smallvec::SmallVec;
 
 use super::acks::{Acks, Asker};
+use super::admin;
 use super::events::{AckId, Acked, Ending, Event, Gone, Why};
 use super::identity::Identity;
 use super::rooms::{Place, naming};
@@ -33,8 +34,9 @@ use crate::session::bound::Bound;
 use crate::session::engine::{Engine, EngineOpening, Handshake, Outlet};
 use crate::session::{Action, ClientId, CloseReason, Context, Handler, Settings};
 use connecting::Newcomer;
+pub(super) use connecting::{GREETING_MS, auth_text};
 use pending::{Pending, Waiting};
-use plain::Plain;
+pub(super) use plain::Plain;
 pub(crate) use returning::end_away;
 pub(super) use waiting::Rest;
 use waiting::{Held, Logic};
@@ -160,7 +162,7 @@ impl<S> Entry<S> {
                 place,
                 identity,
                 acks,
-                track,
+                track: Some(track),
                 bound,
                 is_recovered: false,
             },
@@ -197,7 +199,8 @@ impl<S> Sockets<S> {
             Stage::Greeted => entry.acks.due_ms(),
         };
         let sockets = self.list.iter().map(of).min().unwrap_or(u64::MAX);
-        self.engine.due_ms().min(self.connect_by_ms).min(self.pending_until_ms()).min(sockets)
+        let due = self.engine.due_ms().min(self.connect_by_ms).min(self.pending_until_ms());
+        due.min(sockets).min(self.admin_due_ms())
     }
 
     /// Takes a packet.
@@ -209,6 +212,9 @@ impl<S> Sockets<S> {
     ) -> Result<(), CloseReason> {
         let Packet { namespace, body, attachments } = packet;
         self.count(&body, cx)?;
+        if namespace == admin::NAMESPACE && cx.settings.socketio.admin.is_served() {
+            return self.admin_packet(body, attachments, cx);
+        }
         let at = self.place_of(namespace);
         match (body, at) {
             (PacketBody::Connect { .. }, None) if self.is_pending(namespace) => Err(SECOND_CONNECT),
@@ -394,6 +400,7 @@ impl<S> Sockets<S> {
         if self.engine.is_opening_due(cx.now_ms) {
             self.open_now(handler, cx)?;
         }
+        self.report_to_admin(cx)?;
         let pings = cx.counts.pings;
         self.engine.timer(self.rest.is_some(), cx)?;
         if cx.counts.pings > pings {

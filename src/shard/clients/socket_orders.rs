@@ -13,10 +13,15 @@ use crate::hub::emission::is_private;
 use crate::hub::selector::room_of;
 use crate::hub::socket_order::{Gathered, SocketDeed, SocketFacts, SocketOrder, SocketQuestion};
 use crate::shard::World;
+use crate::shard::carry::conn::Stage;
 
 impl<W: World> Clients<W> {
     /// Carries an order out for the sockets of this shard, and tells its home.
     pub(in crate::shard) fn sockets_ordered(&mut self, order: &SocketOrder, home: (u16, u32)) {
+        if let SocketDeed::Survey { sockets_max } = order.deed {
+            let part = self.survey(sockets_max);
+            return self.channels.answer_order(home, part);
+        }
         self.channels.deliver_all_emissions();
         let keys = self.channels.sockets_of(order);
         let mut part = Gathered::of(keys.len());
@@ -34,9 +39,34 @@ impl<W: World> Clients<W> {
                 let facts = keys.iter().filter_map(|key| self.facts_of(*key, &order.namespace));
                 facts.collect::<Vec<_>>().into_iter().for_each(|facts| part.add_socket(facts));
             }
+            // Of all namespaces.
+            SocketDeed::Survey { .. } => {}
             SocketDeed::Ask(question) => return self.ask_all(keys, order, question, home, part),
         }
         self.channels.answer_order(home, part);
+    }
+
+    /// Counts the sockets of all namespaces, and describes so many of them.
+    fn survey(&mut self, sockets_max: usize) -> Gathered {
+        let mut part = Gathered::default();
+        let mut described: Vec<(Key, Box<str>)> = Vec::new();
+        for (key, conn) in self.channels.carry.conns.iter() {
+            if conn.stage != Stage::Open || conn.has_left {
+                continue;
+            }
+            let is_counted = conn.session.each_namespace(|name| {
+                part.count_sockets(name, 1);
+                if described.len() < sockets_max {
+                    described.push((key, name.into()));
+                }
+            });
+            part.clients += u64::from(is_counted);
+            part.polling += u64::from(is_counted && conn.socket.is_none());
+        }
+        for (key, name) in described {
+            self.facts_of(key, &name).into_iter().for_each(|facts| part.add_socket(facts));
+        }
+        part
     }
 
     fn enter_all(&mut self, keys: &[Key], rooms: &[Arc<str>], namespace: &str) {

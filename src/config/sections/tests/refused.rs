@@ -3,6 +3,26 @@
 use super::{load, toml};
 
 #[test]
+fn credentials_of_the_admin_page_are_a_name_and_a_password() {
+    for (text, wanted) in [
+        (
+            "[socketio.admin]\nusername = 'a'",
+            "socketio.admin.password = \"\" (default): expected a text, since socketio.admin.username is set",
+        ),
+        (
+            "[socketio.admin]\nusername = 'a'\npassword = 'short'",
+            "t:3: socketio.admin.password = \"…\": expected at least 8 characters",
+        ),
+        (
+            "[socketio.admin]\nusername = 'a'\npassword = '$2b$10$heqvAkYMez.Va6Et2uXInOnkCT6/uQj1brkrbyG3LpopDklcq7ZOS'",
+            "t:3: socketio.admin.password = \"…\": expected the password itself, not a hash of it",
+        ),
+    ] {
+        assert_eq!(toml(text).unwrap_err(), [wanted], "{text}");
+    }
+}
+
+#[test]
 fn values_that_are_not_allowed_are_told_with_their_lines() {
     for (text, wanted) in [
         (

@@ -1,17 +1,19 @@
 //! Look-ups of sockets and their parts, and the bytes that they hold.
 
 use super::*;
+use crate::session::socketio::admin::{Admin, Visit};
 
 impl<S> Sockets<S> {
     /// Bytes of a packet that is not complete, of events and CONNECT packets that wait for answers, of events that are kept for
-    /// recovery, and of input that waits.
+    /// recovery, of input that waits, and of what an admin page knows.
     pub(in crate::session::socketio) fn held_bytes(&self) -> usize {
         let of = |entry: &Entry<S>| entry.acks.held_bytes() + entry.track.held_bytes();
         let pending: usize = self.pending().iter().map(Pending::held_bytes).sum();
         let logic = self.list.iter().filter_map(|entry| entry.logic.as_ref());
         let logic: usize = logic.map(|logic| logic.held_bytes()).sum();
         let rest = self.rest.as_ref().map_or(0, |rest| rest.held_bytes());
-        self.assembler.held_bytes() + self.list.iter().map(of).sum::<usize>() + pending + logic + rest
+        let admin = self.page().map_or(0, Admin::held_bytes);
+        self.assembler.held_bytes() + self.list.iter().map(of).sum::<usize>() + pending + logic + rest + admin
     }
 
     /// The number of events that wait for their turn, or for an answer about them.
@@ -53,5 +55,29 @@ impl<S> Sockets<S> {
     /// The time at which the connection was opened, in milliseconds of the shard's clock, exact to a second.
     pub(in crate::session::socketio) fn opened_ms(&self) -> u64 {
         u64::from(self.opened_s) * 1000
+    }
+
+    /// The socket of an admin page, if the connection has one.
+    pub(in crate::session::socketio) fn page(&self) -> Option<&Admin> {
+        self.waiting.as_ref()?.visit.as_ref()?.page.as_ref()
+    }
+
+    /// The same, to change it.
+    pub(in crate::session::socketio) fn page_mut(&mut self) -> Option<&mut Admin> {
+        self.waiting.as_mut()?.visit.as_mut()?.page.as_mut()
+    }
+
+    /// The connection's part in the namespace of the admin page.
+    pub(in crate::session::socketio) fn visit(&mut self) -> &mut Visit {
+        self.waiting.get_or_insert_default().visit.get_or_insert_default()
+    }
+
+    /// Visits the namespaces in which it has sockets that their clients know.
+    pub(in crate::session::socketio) fn each_namespace(&self, mut visit: impl FnMut(&str)) {
+        let known = self.list.iter().filter(|entry| entry.stage != Stage::Entering);
+        known.for_each(|entry| visit(entry.namespace()));
+        if self.page().is_some() {
+            visit(admin::NAMESPACE);
+        }
     }
 }

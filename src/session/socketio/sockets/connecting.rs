@@ -13,6 +13,7 @@ use crate::proto::engine::EngineProtocol;
 use crate::proto::socketio::{AttachmentStore, Raw, SocketError, msgpack, query_as_json, write};
 use crate::session::bound::Bound;
 use crate::session::socketio::acks::Acks;
+use crate::session::socketio::admin::NAMESPACE;
 use crate::session::socketio::events::{Admit, Connecting, Why};
 use crate::session::socketio::identity::Admission;
 use crate::session::socketio::pid::Pid;
@@ -23,7 +24,7 @@ use crate::session::{Action, CloseReason, Context, Handler};
 
 /// Time from the answer to CONNECT until the application is told, in milliseconds, unless an event comes before. Some
 /// clients lose messages that arrive together with that answer, and the reference's applications are slower, too.
-pub(super) const GREETING_MS: u64 = 10;
+pub(in crate::session::socketio) const GREETING_MS: u64 = 10;
 
 /// A client that asks to connect.
 #[derive(Clone, Copy)]
@@ -68,18 +69,12 @@ impl<S> Sockets<S> {
         let is_full = self.list.len() + self.pending().len() >= cx.settings.socketio.namespaces_max;
         let is_too_long = namespace.len() > cx.settings.channel_name_bytes_max;
         if is_full || is_too_long {
-            // The client may have sent more.
-            self.next_number = self.next_number.max(1);
+            self.note_refused();
             let why = if is_too_long { "Invalid namespace" } else { "too many namespaces on one connection" };
             self.refuse(namespace, why, None, cx);
             return Ok(());
         }
-        let auth = match (auth, query) {
-            (None, None) => None,
-            (None, Some(query)) => Some(Cow::Owned(query_as_json(query))),
-            (Some(Raw::Json(json)), _) => Some(Cow::Borrowed(json)),
-            (Some(Raw::MsgPack(value)), _) => Some(Cow::Owned(auth_of(value).map_err(malformed)?)),
-        };
+        let auth = auth_text(auth, query)?;
         if Self::is_asked(handler, cx) {
             return self.claim(namespace, auth.as_deref(), handler, cx);
         }
@@ -193,11 +188,7 @@ impl<S> Sockets<S> {
         if !is_left || self.held_connect.is_some() {
             return Err(SECOND_CONNECT);
         }
-        let auth = match auth {
-            None => query.map(query_as_json),
-            Some(Raw::Json(json)) => Some(json.to_owned()),
-            Some(Raw::MsgPack(value)) => Some(auth_of(value).map_err(malformed)?),
-        };
+        let auth = auth_text(auth, query)?.map(Cow::into_owned);
         self.held_connect = Some(Box::new((namespace.to_owned(), auth)));
         Ok(())
     }
@@ -283,9 +274,10 @@ impl<S> Sockets<S> {
         if (self.engine.outlet().protocol, namespace) == (EngineProtocol::V3, ROOT) {
             return ROOT_OF_SESSION;
         }
+        let admin = self.page().map(|admin| admin.number);
         let is_taken = |number: u8| {
             let pending = || self.pending().iter().any(|one| one.number == number);
-            self.list.iter().any(|entry| entry.number == number) || pending()
+            admin == Some(number) || self.list.iter().any(|entry| entry.number == number) || pending()
         };
         let numbers = (0..=u8::MAX).map(|ahead| self.next_number.wrapping_add(ahead));
         numbers
@@ -294,8 +286,27 @@ impl<S> Sockets<S> {
             .unwrap_or_default()
     }
 
+    /// The number of a new socket that is connected already: that of an admin page.
+    pub(in crate::session::socketio) fn take_number(&mut self) -> u8 {
+        let number = self.free_number(NAMESPACE);
+        self.connect_by_ms = u64::MAX;
+        self.next_number = number.wrapping_add(1).max(1);
+        number
+    }
+
+    /// Notes a refused CONNECT: the client may have sent more behind it.
+    pub(in crate::session::socketio) fn note_refused(&mut self) {
+        self.next_number = self.next_number.max(1);
+    }
+
     /// Answers CONNECT by an error.
-    pub(super) fn refuse(&self, namespace: &str, message: &str, data: Option<&str>, cx: &mut Context<'_>) {
+    pub(in crate::session::socketio) fn refuse(
+        &self,
+        namespace: &str,
+        message: &str,
+        data: Option<&str>,
+        cx: &mut Context<'_>,
+    ) {
         let protocol = self.engine.outlet().socket_protocol();
         self.put(
             cx,
@@ -307,6 +318,18 @@ impl<S> Sockets<S> {
                 }
             },
         );
+    }
+}
+
+/// The `auth` object of a CONNECT, as JSON. In Socket.IO 4 the namespace has a query in place of it.
+pub(in crate::session::socketio) fn auth_text<'a>(
+    auth: Option<Raw<'a>>,
+    query: Option<&str>,
+) -> Result<Option<Cow<'a, str>>, CloseReason> {
+    match auth {
+        None => Ok(query.map(query_as_json).map(Cow::Owned)),
+        Some(Raw::Json(json)) => Ok(Some(Cow::Borrowed(json))),
+        Some(Raw::MsgPack(value)) => auth_of(value).map(|auth| Some(Cow::Owned(auth))).map_err(malformed),
     }
 }
 

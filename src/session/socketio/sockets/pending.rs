@@ -6,6 +6,7 @@
 use super::rates::Buckets;
 use super::*;
 use crate::hub::words::{Claim, Dismissed};
+use crate::session::socketio::admin::Visit;
 use crate::session::socketio::events::Admit;
 use crate::session::socketio::identity::{Admission, Identity, SocketRefusal, token_of};
 
@@ -27,7 +28,7 @@ pub(super) struct Pending {
     pub(super) admission: Admission,
 }
 
-/// The packets of a connection, and its rates. In a box, since most connections have none at most times.
+/// The packets of a connection, its rates, and its admin page. In a box, since most connections have none at most times.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) list: Vec<Pending>,
@@ -37,6 +38,8 @@ pub(super) struct Waiting {
     is_answer_due: bool,
     /// The connection's rates, where there are some.
     pub(super) buckets: Option<Box<Buckets>>,
+    /// The connection's part in the namespace of the admin page, if it has asked for that.
+    pub(super) visit: Option<Box<Visit>>,
 }
 
 impl Pending {
@@ -177,7 +180,7 @@ impl<S> Sockets<S> {
     pub(super) fn trim_pending(&mut self) {
         let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.list.is_empty()) else { return };
         waiting.list = Vec::new();
-        if !waiting.is_answer_due && waiting.buckets.is_none() {
+        if !waiting.is_answer_due && waiting.buckets.is_none() && waiting.visit.is_none() {
             self.waiting = None;
         }
     }

@@ -8,13 +8,13 @@ use crate::session::socketio::malformed;
 
 /// Arguments in msgpack, as JSON and attachments; empty for arguments that are JSON.
 #[derive(Default)]
-pub(super) struct Plain {
+pub(in crate::session::socketio) struct Plain {
     list: String,
     attachments: AttachmentStore,
 }
 
 impl Plain {
-    pub(super) fn of(args: Args<'_>) -> Result<Self, CloseReason> {
+    pub(in crate::session::socketio) fn of(args: Args<'_>) -> Result<Self, CloseReason> {
         match args {
             Args::Json(_) => Ok(Self::default()),
             Args::MsgPack(args) => Self::unpacked(args).map_err(malformed),
@@ -29,7 +29,7 @@ impl Plain {
         Ok(Self { list, attachments })
     }
 
-    pub(super) fn read<'p>(
+    pub(in crate::session::socketio) fn read<'p>(
         &'p self,
         args: Args<'p>,
         attachments: Attachments<'p>,

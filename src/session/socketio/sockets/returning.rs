@@ -169,7 +169,7 @@ impl<S> Sockets<S> {
     }
 
     /// Appends the answer to CONNECT.
-    pub(super) fn put_connected(
+    pub(in crate::session::socketio) fn put_connected(
         &self,
         namespace: &str,
         id: SocketId,

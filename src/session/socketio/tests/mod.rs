@@ -1,5 +1,6 @@
 //! Conversations with a session: what a client sends, and what it gets.
 
+mod admin;
 mod claims;
 mod lives;
 mod logic;
