@@ -3,7 +3,7 @@
 //! `cargo run --release --example socketio_conformance -- 127.0.0.1:3000`, then run the suites of the protocols' texts
 //! (`scripts/suites`). A further argument `eio3` serves clients of Engine.IO 3 as well, for the suite of that version; the
 //! other suites want them refused. The argument `msgpack` is for clients with `socket.io-msgpack-parser`; with `recovery`,
-//! clients return to their sockets, which the suites expect off.
+//! clients return to their sockets, which the suites expect off; with `slow`, heartbeats are as seldom as by default.
 //!
 //! * `/socket.io/`: the namespaces `/` and `/custom` are open. A new socket gets the event `auth` with what it gave for
 //!   authentication; `message` is answered by the event `message-back`, `message-with-ack` by its acknowledgement;
@@ -121,8 +121,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some("eio3") => options.allow_eio3 = true,
         Some("msgpack") => options.is_msgpack = true,
         Some("recovery") => options.recovery_ttl_ms = 60_000,
+        Some("slow") => options = SocketIoOptions { enabled: true, ..SocketIoOptions::default() },
         Some(other) => {
-            return Err(format!("unknown argument {other}; expected eio3, msgpack or recovery").into());
+            return Err(format!("unknown argument {other}; expected eio3, msgpack, recovery or slow").into());
         }
     }
     let mut server = Server::start(&config(address, options), |_shard| Echo)?;
