@@ -4,8 +4,8 @@
 use std::thread;
 
 use serde_json::{Value, json};
-use throng::socketio::{Admit, Routes, SocketIo};
-use throng::{Config, Outcome, Server as Embedded, SocketIoOptions};
+use throng::socketio::{Admit, Routes, Selector, SocketIo, SocketMessage};
+use throng::{Config, Node, Outcome, Server as Embedded, SocketIoOptions};
 
 use crate::support::Peer;
 use crate::support::peer::TEXT;
@@ -42,6 +42,7 @@ fn routes() -> Routes<Vec<String>> {
 
 struct Running {
     address: std::net::SocketAddr,
+    node: Node,
     drain: Box<dyn Fn() + Send>,
     thread: thread::JoinHandle<Outcome>,
 }
@@ -64,7 +65,8 @@ impl Running {
         config.timeouts.drain_ms = 50;
         let server = Embedded::start(&config, |_shard| SocketIo(routes())).unwrap();
         let (address, drain) = (server.addresses()[0], Box::new(server.drainer()));
-        Self { address, drain, thread: thread::spawn(|| server.wait().unwrap()) }
+        let node = server.node().unwrap();
+        Self { address, node, drain, thread: thread::spawn(|| server.wait().unwrap()) }
     }
 
     fn connect(&self, auth: &str) -> Client {
@@ -164,6 +166,43 @@ fn a_client_that_is_cut_gets_what_it_missed_and_its_rooms() {
         other.say("a", "later");
         assert_eq!(client.event(), json!(["said", "later"]));
     }
+    running.end();
+}
+
+/// As at the reference: a socket that is away is not found, but what is sent to its rooms reaches it.
+#[test]
+fn orders_do_not_reach_sockets_that_are_away_and_events_of_the_server_api_do() {
+    let running = Running::start(|_| {});
+    let node = &running.node;
+    let mut watcher = running.client("news");
+    let client = running.client("a");
+    let in_a = Selector::of("/").to("a");
+    let found = |selector: &Selector| node.fetch_sockets(selector).unwrap().wait().unwrap().len();
+    assert_eq!(found(&in_a), 1);
+    let Client { peer, sid, pid, offset } = client;
+    drop(peer);
+    assert_eq!(watcher.event(), json!(["away", "transport close"]));
+    assert_eq!((found(&in_a), found(&Selector::of("/").to(&*sid))), (0, 0));
+    assert_eq!(node.sockets_join(&in_a, &["late"]).unwrap().wait().unwrap(), 0);
+    assert_eq!(node.disconnect_sockets(&in_a, true).unwrap().wait().unwrap(), 0);
+    for (selector, text) in [
+        (in_a.clone(), "to its room"),
+        (Selector::of("/").to("b"), "to another room"),
+        (Selector::of("/").to("late"), "to a room that it did not enter"),
+        (Selector::of("/").to(&*sid), "to its id"),
+        (Selector::of("/"), "to all"),
+        (Selector::of("/").except("a"), "to all but its room"),
+        (Selector::of("/").except(&*sid), "to all but its id"),
+    ] {
+        let message = SocketMessage::new("said", &(text,), Vec::new()).unwrap();
+        node.emit(&selector, &message).unwrap().wait().unwrap();
+    }
+    let lost = Client { peer: Peer::connect(running.address), sid, pid, offset };
+    let mut client = running.back(&lost);
+    for text in ["to its room", "to its id", "to all"] {
+        assert_eq!(client.event(), json!(["said", text]));
+    }
+    assert_eq!((client.event(), found(&in_a)), (json!(["again", 0]), 1));
     running.end();
 }
 

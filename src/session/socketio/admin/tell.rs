@@ -86,8 +86,13 @@ fn transport(facts: &SocketFacts) -> &'static str {
 
 /// The application's data; the page expects an object.
 fn data(facts: &SocketFacts) -> Value {
-    let data: Value = serde_json::from_str(&facts.data).unwrap_or_default();
-    if data.is_object() { data } else { json!({ "data": data }) }
+    match serde_json::from_str(&facts.data).unwrap_or_default() {
+        Value::Null => json!({}),
+        data @ Value::Object(_) => data,
+        data @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            json!({ "data": data })
+        }
+    }
 }
 
 fn socket(facts: &SocketFacts) -> Value {
@@ -102,13 +107,10 @@ fn socket(facts: &SocketFacts) -> Value {
         "data": data(facts),
         "handshake": {
             "address": facts.address,
+            // The page lists them.
             "headers": {},
             "query": query,
             "issued": facts.issued_ms,
-            "secure": false,
-            "time": "",
-            "url": "",
-            "xdomain": false,
         },
         "rooms": rooms,
     })

@@ -67,6 +67,7 @@ fn a_page_logs_in_and_is_told_what_changes() {
     assert_eq!((name, list.len(), &list[0]["id"]), (&"all_sockets".into(), 2, &"one".into()));
     assert_eq!(list[0]["rooms"], serde_json::json!(["one", "a"]));
     assert_eq!(list[0]["handshake"]["query"], serde_json::json!({ "token": "t", "b": "" }));
+    assert_eq!(list[0]["data"], serde_json::json!({}));
     // Two seconds later.
     talk.now_ms = talk.deadline_ms();
     talk.timer().unwrap();
