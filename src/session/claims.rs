@@ -45,7 +45,7 @@ impl<S> Session<S> {
 
     /// The knowledge about the client with this question; `None` when it waits no longer.
     pub(crate) fn claimant(&mut self, id: u32) -> Option<&mut Admission> {
-        self.sockets_mut()?.sockets.claimant(id)
+        self.sockets_mut()?.sockets.wake().claimant(id)
     }
 
     /// A kept header of the request that opened the session.
@@ -63,7 +63,8 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        self.sockets_mut().map_or(Ok(()), |session| session.sockets.identified(id, handler, cx))
+        self.sockets_mut()
+            .map_or(Ok(()), |session| session.sockets.awake(|all| all.identified(id, handler, cx)))
     }
 
     /// Takes the late answer of the server's own code about the client with this question; `None`: there will be none.
@@ -81,13 +82,14 @@ impl<S> Session<S> {
     {
         // An answer of another type is none.
         let admit = admit.and_then(|admit| admit.downcast().ok()).map(|admit| *admit);
-        self.sockets_mut().map_or(Ok(()), |session| session.sockets.answered_late(id, admit, cx))
+        self.sockets_mut()
+            .map_or(Ok(()), |session| session.sockets.awake(|all| all.answered_late(id, admit, cx)))
     }
 
     /// Refuses the client with this question.
     pub(crate) fn turn_away(&mut self, id: u32, refusal: &SocketRefusal<'_>, cx: &mut Context<'_>) {
         if let Some(session) = self.sockets_mut() {
-            session.sockets.refused(id, refusal, cx);
+            session.sockets.awake(|all| all.refused(id, refusal, cx));
         }
     }
 
@@ -99,12 +101,12 @@ impl<S> Session<S> {
 
     /// The next client whose identity has expired at this Unix time in seconds. It counts as being renewed from now on.
     pub(crate) fn take_expired(&mut self, now_s: u64) -> Option<Expired> {
-        self.sockets_mut()?.sockets.take_expired(now_s)
+        self.sockets_mut()?.sockets.awake(|all| all.take_expired(now_s))
     }
 
     /// The identity that is being renewed; `None` if its client is gone, or was renewed otherwise.
     pub(crate) fn refreshing(&mut self, number: u8) -> Option<&mut Identity> {
-        self.sockets_mut()?.sockets.refreshing(number)
+        self.sockets_mut()?.sockets.wake().refreshing(number)
     }
 
     /// Whether a client of this user shares the connection.
@@ -124,13 +126,13 @@ impl<S> Session<S> {
 
     /// The number of users for which homes count the connection.
     pub(crate) fn counted_user_count(&self) -> usize {
-        self.sockets().map_or(0, |session| session.sockets.counted_users().len())
+        self.sockets().map_or(0, |session| session.sockets.counted_user_count())
     }
 
     /// Changes the identities of a user.
     pub(crate) fn each_of_user(&mut self, user: &str, change: impl FnMut(&mut Identity)) {
         if let Some(session) = self.sockets_mut() {
-            session.sockets.each_of_user(user, change);
+            session.sockets.awake(|all| all.each_of_user(user, change));
         }
     }
 
@@ -142,7 +144,9 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> bool {
-        self.sockets_mut().is_some_and(|session| session.sockets.disconnect_user(user, refusal, handler, cx))
+        self.sockets_mut().is_some_and(|session| {
+            session.sockets.awake(|all| all.disconnect_user(user, refusal, handler, cx))
+        })
     }
 }
 

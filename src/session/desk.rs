@@ -148,8 +148,9 @@ impl PlainResponse {
 /// A pending request, and the input behind it.
 #[derive(Debug)]
 pub struct Away {
-    /// The input behind the request.
-    rest: Vec<u8>,
+    /// The input behind the request, which clients rarely send: most wait for the answer.
+    #[expect(clippy::box_collection, reason = "each poll that waits has one of these")]
+    rest: Option<Box<Vec<u8>>>,
     /// Whether no other request is read after it.
     is_last: bool,
     /// Whether the answer is sent without its body (RFC 9110 § 9.3.2).
@@ -157,13 +158,13 @@ pub struct Away {
     is_http_1_0: bool,
     standing: Standing,
     /// Header lines of the answer beside those of the response.
-    lines: String,
+    lines: Box<str>,
     /// Whether another session answers.
     is_poll: bool,
     /// The place of the session whose output is the answer.
     fetches_from: Option<(u16, Key)>,
     /// The answer to a wrong key, which is only delayed.
-    denied: Option<PlainResponse>,
+    denied: Option<Box<PlainResponse>>,
 }
 
 /// The event that a session waits for without input from its client.
@@ -192,12 +193,12 @@ impl Away {
     /// A forwarded request.
     pub(super) fn handed(request: &Request<'_>, standing: Standing) -> Self {
         Self {
-            rest: Vec::new(),
+            rest: None,
             is_last: request.is_last(),
             is_head: request.method == "HEAD",
             is_http_1_0: request.is_http_1_0(),
             standing,
-            lines: String::new(),
+            lines: Box::default(),
             is_poll: false,
             fetches_from: None,
             denied: None,
@@ -209,7 +210,7 @@ impl Away {
         // A valid session id is as good as a key.
         let standing = if poll.place.is_some() { Standing::Trusted } else { Standing::New };
         let fetches_from = poll.place.filter(|_| poll.ask == PollAsk::Fetch);
-        let lines = cors.to_owned();
+        let lines = cors.into();
         Self { lines, is_poll: true, fetches_from, ..Self::handed(request, standing) }
     }
 
@@ -226,7 +227,7 @@ impl Away {
         is_whole: bool,
     ) -> Self {
         let handed = Self::handed(request, standing);
-        Self { is_last: handed.is_last || !is_whole, denied: Some(response), ..handed }
+        Self { is_last: handed.is_last || !is_whole, denied: Some(Box::new(response)), ..handed }
     }
 
     /// The standing of the connection after its requests.
@@ -241,16 +242,16 @@ impl Away {
 
     /// Keeps input behind the request.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
-        self.rest.extend_from_slice(bytes);
+        self.rest.get_or_insert_default().extend_from_slice(bytes);
     }
 
     /// The input behind the request.
     pub(super) fn into_rest(self) -> Vec<u8> {
-        self.rest
+        self.rest.map(|rest| *rest).unwrap_or_default()
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.rest.capacity()
+        self.rest.as_ref().map_or(0, |rest| rest.capacity())
     }
 
     pub(super) fn wait(&self) -> Wait {
@@ -274,11 +275,12 @@ impl Away {
     /// Writes the answer; `None` for the delayed one. Returns the input behind the request, and whether to read
     /// another request.
     pub(super) fn answer(self, response: Option<&PlainResponse>, out: &mut Vec<u8>) -> (Vec<u8>, bool) {
-        if let Some(response) = response.or(self.denied.as_ref()) {
+        if let Some(response) = response.or(self.denied.as_deref()) {
             let connection = connection_line(self.is_last, self.is_http_1_0);
             response.put(&[&self.lines, connection], !self.is_head, out);
         }
-        (self.rest, !self.is_last)
+        let goes_on = !self.is_last;
+        (self.into_rest(), goes_on)
     }
 }
 
@@ -399,6 +401,11 @@ fn is_json(request: &Request<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_waits_fits_a_block_of_64_bytes() {
+        assert!(size_of::<Away>() <= 56, "{}", size_of::<Away>());
+    }
 
     fn route(path: &str, is_tree: bool, access: Access) -> Route {
         Route { path: path.to_owned(), is_tree, access, body_bytes_max: 10 }

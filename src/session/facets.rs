@@ -227,7 +227,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.decoder.partial_since_ms(),
             Self::Centrifuge(centrifuge) => centrifuge.decoder.partial_since_ms(),
-            Self::SocketIo(session) => session.decoder.partial_since_ms(),
+            Self::SocketIo(session) => session.sockets.decoder()?.partial_since_ms(),
             Self::Engine(session) => session.decoder.partial_since_ms(),
             Self::Probe(probe) => probe.decoder.partial_since_ms(),
             Self::Head(_) | Self::Away(_) | Self::Ended => None,
@@ -239,7 +239,11 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.decoder.restart(now_ms),
             Self::Centrifuge(centrifuge) => centrifuge.decoder.restart(now_ms),
-            Self::SocketIo(session) => session.decoder.restart(now_ms),
+            Self::SocketIo(session) => {
+                if let Some(decoder) = session.sockets.decoder_mut() {
+                    decoder.restart(now_ms);
+                }
+            }
             Self::Engine(session) => session.decoder.restart(now_ms),
             Self::Probe(probe) => probe.decoder.restart(now_ms),
             Self::Head(_) | Self::Away(_) | Self::Ended => {}

@@ -183,7 +183,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => Some(&mut raw.decoder),
             Self::Centrifuge(centrifuge) => Some(&mut centrifuge.decoder),
-            Self::SocketIo(session) => Some(&mut session.decoder),
+            Self::SocketIo(session) => session.sockets.decoder_mut(),
             Self::Engine(session) => Some(&mut session.decoder),
             Self::Probe(probe) => Some(&mut probe.decoder),
             Self::Head(_) | Self::Away(_) | Self::Ended => None,

@@ -62,6 +62,16 @@ impl Engine {
         Self { due_ms: deadline(cx.now_ms, first_ms), awaits_pong: false, is_opening: false, outlet }
     }
 
+    /// A session that waits for nothing until its next ping is due, or its client's.
+    pub(in crate::session) fn idle(outlet: Outlet, due_ms: u64) -> Self {
+        Self { due_ms, awaits_pong: false, is_opening: false, outlet }
+    }
+
+    /// Whether it waits for nothing: then [`Engine::idle`] makes it again.
+    pub(in crate::session) fn is_idle(&self) -> bool {
+        !self.awaits_pong && !self.is_opening
+    }
+
     /// Whether the client is still to be told that the session is open: by [`Engine::open_now`], before anything else.
     pub(in crate::session) fn is_opening(&self) -> bool {
         self.is_opening

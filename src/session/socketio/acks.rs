@@ -37,6 +37,21 @@ pub(super) enum Asker {
 }
 
 impl Acks {
+    /// No events, after that with this id.
+    pub(super) fn after(last_id: u32) -> Self {
+        Self { waiting: None, last_id }
+    }
+
+    /// Id of the last event.
+    pub(super) fn last_id(&self) -> u32 {
+        self.last_id
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_none()
+    }
+
     /// The id of the next event. It becomes used by [`Acks::wait`].
     pub(super) fn next_id(&self) -> u64 {
         self.last_id.wrapping_add(1).into()

@@ -67,16 +67,14 @@ use crate::proto::engine::{
     Content, EngineError, EnginePacket, EngineProtocol, PacketKind, read_message, read_payload,
 };
 use crate::proto::socketio::{AttachmentLimits, Packet, SocketError, msgpack};
-use crate::proto::ws::{Decoder, Deflate, Kind};
+use crate::proto::ws::{Deflate, Kind};
 pub(crate) use sockets::end_away;
-use sockets::{Rest, Sockets};
+use sockets::{Rest, Sockets, Stored};
 
 /// A connection with Socket.IO.
 #[derive(Debug)]
 pub struct Session<S> {
-    pub(super) decoder: Decoder,
-    /// Boxed, so that sessions of all kinds are small.
-    pub(super) sockets: Box<Sockets<S>>,
+    pub(super) sockets: Stored<S>,
 }
 
 fn malformed(error: SocketError) -> CloseReason {
@@ -89,7 +87,7 @@ fn unreadable(error: EngineError) -> CloseReason {
 
 impl<S> Session<S> {
     pub(super) fn new(opening: Handshake, cx: &Context<'_>) -> Self {
-        Self { decoder: Decoder::default(), sockets: Box::new(Sockets::new(opening, cx)) }
+        Self { sockets: Stored::new(opening, cx) }
     }
 
     /// Connects a client of Engine.IO 3 to the root, which it does not ask for, if it was told that the session is open.
@@ -99,19 +97,21 @@ impl<S> Session<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         match self.outlet().protocol {
-            EngineProtocol::V3 if !self.sockets.engine.is_opening() => self.sockets.connect_root(handler, cx),
+            EngineProtocol::V3 if !self.sockets.wake().engine.is_opening() => {
+                self.sockets.wake().connect_root(handler, cx)
+            }
             EngineProtocol::V3 | EngineProtocol::V4 => Ok(()),
         }
     }
 
     /// Makes packets leave by WebSocket; those that wait for a poll come first.
     pub(super) fn upgrade(&mut self, way: Way, polled: &[u8], cx: &mut Context<'_>) {
-        self.sockets.engine.upgrade(way, polled, cx);
+        self.sockets.awake(|all| all.engine.upgrade(way, polled, cx));
     }
 
     /// How packets leave.
     pub(super) fn outlet(&self) -> Outlet {
-        self.sockets.engine.outlet()
+        self.sockets.outlet()
     }
 
     /// Takes the packets of a body.
@@ -126,23 +126,25 @@ impl<S> Session<S> {
         while let Some(packet) = packets.next() {
             cx.counts.messages_in += 1;
             self.take(packet.map_err(unreadable)?, handler, cx)?;
-            if self.sockets.is_full(cx) {
-                let rest = self.sockets.rest.get_or_insert_default();
+            let sockets = self.sockets.wake();
+            if sockets.is_full(cx) {
+                let rest = sockets.rest.get_or_insert_default();
                 rest.body = packets.rest().map(|rest| (rest.to_vec(), is_binary));
                 break;
             }
         }
+        self.sockets.rest();
         Ok(())
     }
 
     /// Whether input waits until sockets can take more. Then nothing is to be read, and a post is not to be answered.
     pub(super) fn is_full(&self) -> bool {
-        self.sockets.rest.is_some()
+        self.sockets.whole().is_some_and(|sockets| sockets.rest.is_some())
     }
 
     /// The number of events that wait for their turn, or for an answer about them.
     pub(super) fn held_events(&self) -> usize {
-        self.sockets.held_events()
+        self.sockets.whole().map_or(0, Sockets::held_events)
     }
 
     /// Continues with input that waited, if sockets can take more.
@@ -151,10 +153,11 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if self.sockets.is_full(cx) {
+        let sockets = self.sockets.wake();
+        if sockets.is_full(cx) {
             return Ok(());
         }
-        let Some(rest) = self.sockets.rest.take() else { return Ok(()) };
+        let Some(rest) = sockets.rest.take() else { return Ok(()) };
         let Rest { body, mut frames } = *rest;
         if let Some((body, is_binary)) = body {
             self.post(&body, is_binary, handler, cx)?;
@@ -162,7 +165,9 @@ impl<S> Session<S> {
         let mut pongs = Pongs::default();
         let outcome = self.receive(&mut frames, handler, &mut pongs, cx);
         pongs.finish(cx);
-        self.decoder.note_time(cx.now_ms);
+        if let Some(decoder) = self.sockets.decoder_mut() {
+            decoder.note_time(cx.now_ms);
+        }
         outcome
     }
 
@@ -171,7 +176,7 @@ impl<S> Session<S> {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.decoder.held_bytes() + self.sockets.held_bytes()
+        self.sockets.whole().map_or(0, Sockets::held_bytes)
     }
 
     /// The time of the next call of [`Session::timer`], in milliseconds of the shard's clock.
@@ -186,20 +191,25 @@ impl<S> Session<S> {
         pongs: &mut Pongs,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if let Some(rest) = &mut self.sockets.rest {
+        let sockets = self.sockets.wake();
+        if let Some(rest) = &mut sockets.rest {
             rest.frames.extend_from_slice(input);
             return Ok(());
         }
-        let Outlet { deflate, protocol, .. } = self.outlet();
-        while let Some((kind, payload)) = next_message(&mut self.decoder, &mut input, deflate, pongs, cx)? {
+        let Outlet { deflate, protocol, .. } = sockets.engine.outlet();
+        while let Some((kind, payload)) =
+            next_message(&mut self.sockets.wake().decoder, &mut input, deflate, pongs, cx)?
+        {
             let packet = read_message(protocol, kind == Kind::Text, &payload);
             self.take(packet.map_err(unreadable)?, handler, cx)?;
             cx.press.reclaim(payload);
-            if self.sockets.is_full(cx) {
-                self.sockets.rest.get_or_insert_default().frames.extend_from_slice(input);
+            let sockets = self.sockets.wake();
+            if sockets.is_full(cx) {
+                sockets.rest.get_or_insert_default().frames.extend_from_slice(input);
                 break;
             }
         }
+        self.sockets.rest();
         Ok(())
     }
 
@@ -210,26 +220,27 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if self.sockets.engine.is_opening() {
-            self.sockets.open_now(handler, cx)?;
+        let sockets = self.sockets.wake();
+        if sockets.engine.is_opening() {
+            sockets.open_now(handler, cx)?;
         }
         let is_pong = packet.kind == PacketKind::Pong;
-        let Some(content) = self.sockets.engine.receive(packet, cx)? else {
+        let Some(content) = sockets.engine.receive(packet, cx)? else {
             if is_pong {
-                self.sockets.ponged();
+                sockets.ponged();
             }
             return Ok(());
         };
+        let outlet = sockets.engine.outlet();
         match content {
-            Content::Text(_) if self.outlet().is_msgpack => {
+            Content::Text(_) if outlet.is_msgpack => {
                 Err(CloseReason::Malformed("the endpoint speaks msgpack, and this is text"))
             }
             Content::Text(text) => {
                 let limits = attachment_limits(cx);
-                let protocol = self.outlet().socket_protocol();
-                let packet = self.sockets.assembler.text(protocol, limits, text);
+                let packet = sockets.assembler.text(outlet.socket_protocol(), limits, text);
                 match packet.map_err(malformed)? {
-                    Some(packet) => self.sockets.packet(packet, handler, cx),
+                    Some(packet) => sockets.packet(packet, handler, cx),
                     None => Ok(()),
                 }
             }
@@ -249,13 +260,14 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if self.outlet().is_msgpack {
+        let sockets = self.sockets.wake();
+        if sockets.engine.outlet().is_msgpack {
             let packet: Packet<'_> = msgpack::read(bytes).map_err(malformed)?;
-            return self.sockets.packet(packet, handler, cx);
+            return sockets.packet(packet, handler, cx);
         }
         let limits = attachment_limits(cx);
-        match self.sockets.assembler.binary(limits, bytes).map_err(malformed)? {
-            Some(whole) => self.sockets.packet(whole.packet().map_err(malformed)?, handler, cx),
+        match sockets.assembler.binary(limits, bytes).map_err(malformed)? {
+            Some(whole) => sockets.packet(whole.packet().map_err(malformed)?, handler, cx),
             None => Ok(()),
         }
     }
@@ -266,7 +278,7 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        self.sockets.timer(handler, cx)
+        self.sockets.awake(|all| all.timer(handler, cx))
     }
 
     /// Takes the answer to a request to enter a channel, of a namespace or of a room; to a question to several sockets; or to
@@ -278,18 +290,21 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        match reply {
+        if let Reply::Rooms(channels) = reply {
+            self.sockets.wake().rooms_told(id, channels, handler, cx)?;
+            self.go_on(handler, cx)?;
+            self.sockets.rest();
+            return Ok(());
+        }
+        self.sockets.awake(|all| match reply {
             Reply::Entered(entered) => {
-                self.sockets.entered(entered.channel, entered.offset, cx);
+                all.entered(entered.channel, entered.offset, cx);
                 Ok(())
             }
-            Reply::NotEntered { channel, denied } => self.sockets.not_entered(channel, denied, handler, cx),
-            Reply::Gathered(gathered) => self.sockets.gathered(id, gathered, handler, cx),
-            Reply::Rooms(channels) => {
-                self.sockets.rooms_told(id, channels, handler, cx)?;
-                self.go_on(handler, cx)
-            }
-            Reply::Identified(_)
+            Reply::NotEntered { channel, denied } => all.not_entered(channel, denied, handler, cx),
+            Reply::Gathered(gathered) => all.gathered(id, gathered, handler, cx),
+            Reply::Rooms(_)
+            | Reply::Identified(_)
             | Reply::Left
             | Reply::Published
             | Reply::Presence(_)
@@ -298,7 +313,7 @@ impl<S> Session<S> {
             | Reply::Called(_)
             | Reply::Renewed { .. }
             | Reply::RenewedIn { .. } => Ok(()),
-        }
+        })
     }
 
     /// Carries out an order to end the socket in this namespace.
@@ -309,7 +324,7 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        self.sockets.disconnect(namespace, close, handler, cx)
+        self.sockets.awake(|all| all.disconnect(namespace, close, handler, cx))
     }
 
     /// Sends the event of an order to the socket in this namespace, unless it is to be dropped.
@@ -320,7 +335,7 @@ impl<S> Session<S> {
         number_and_drop: (u32, bool),
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        self.sockets.ask(namespace, question, number_and_drop, cx)
+        self.sockets.awake(|all| all.ask(namespace, question, number_and_drop, cx))
     }
 
     /// The socket in this namespace, as far as the session knows it.
@@ -331,7 +346,7 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Option<SocketFacts> {
-        self.sockets.facts(namespace, unix_ms, handler, cx)
+        self.sockets.awake(|all| all.facts(namespace, unix_ms, handler, cx))
     }
 
     /// Visits the namespaces of the sockets.
@@ -341,7 +356,7 @@ impl<S> Session<S> {
 
     /// Whether the client waits for the socket of an earlier connection.
     pub(super) fn awaits_return(&self, asked: &Return) -> bool {
-        self.sockets.awaits(asked.request)
+        self.sockets.whole().is_some_and(|sockets| sockets.awaits(asked.request))
     }
 
     /// Takes the home's answer to a client that asked for its socket.
@@ -355,7 +370,7 @@ impl<S> Session<S> {
     where
         S: Send + 'static,
     {
-        self.sockets.returned(asked, back, handler, cx)
+        self.sockets.awake(|all| all.returned(asked, back, handler, cx))
     }
 
     /// The first place of the socket in the namespace of this channel, if its client was told of it.
@@ -376,7 +391,9 @@ impl<S> Session<S> {
         reason: &CloseReason,
         (settings, actions): (&Settings, &mut Vec<Action>),
     ) {
-        self.sockets.closed(handler, client, reason, (settings, actions));
+        if let Some(sockets) = self.sockets.into_whole() {
+            sockets.closed(handler, client, reason, (settings, actions));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The sockets of one connection, by namespace, and the packets for each.
 //!
+//! * `resting`: the small form of a connection that waits for nothing.
 //! * `access`: their parts, for others.
 //! * `pending`: from CONNECT until it is known who the client is; `connecting`: until the application knows of the socket.
 //! * `members`: users of the connection, and their expiry.
@@ -14,6 +15,7 @@ mod members;
 mod pending;
 mod plain;
 mod rates;
+mod resting;
 mod returning;
 mod waiting;
 
@@ -30,6 +32,7 @@ use crate::hub::selector::namespace_channel;
 use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::{Ask, Dismissed};
 use crate::proto::socketio::{Args, Assembler, Attachments, Packet, PacketBody, SocketEvent, msgpack, write};
+use crate::proto::ws::Decoder;
 use crate::session::bound::Bound;
 use crate::session::engine::{Engine, EngineOpening, Handshake, Outlet};
 use crate::session::{Action, ClientId, CloseReason, Context, Handler, Settings};
@@ -37,6 +40,7 @@ use connecting::Newcomer;
 pub(super) use connecting::{GREETING_MS, auth_text};
 use pending::{Pending, Waiting};
 pub(super) use plain::Plain;
+pub(super) use resting::Stored;
 pub(crate) use returning::end_away;
 pub(super) use waiting::Rest;
 use waiting::{Held, Logic};
@@ -48,6 +52,7 @@ const SECOND_CONNECT: CloseReason = CloseReason::Malformed("a second CONNECT for
 /// The state of a connection, except for its WebSocket.
 #[derive(Debug)]
 pub(in crate::session) struct Sockets<S> {
+    pub(super) decoder: Decoder,
     pub(super) engine: Engine,
     pub(super) assembler: Assembler,
     list: SmallVec<[Entry<S>; 1]>,
@@ -174,15 +179,25 @@ impl<S> Sockets<S> {
     pub(super) fn new(opening: Handshake, cx: &Context<'_>) -> Self {
         let Handshake { engine, opening, .. } = opening;
         Self {
+            connect_by_ms: cx.now_ms.saturating_add(cx.settings.socketio.connect_timeout_ms),
+            // 2^32 seconds are 136 years.
+            opened_s: u32::try_from(cx.now_ms / 1000).unwrap_or(u32::MAX),
+            ..Self::of(engine, opening)
+        }
+    }
+
+    /// A connection without sockets.
+    fn of(engine: Engine, opening: Option<Box<EngineOpening>>) -> Self {
+        Self {
+            decoder: Decoder::default(),
             engine,
             assembler: Assembler::default(),
             list: SmallVec::new(),
             opening,
             waiting: None,
-            connect_by_ms: cx.now_ms.saturating_add(cx.settings.socketio.connect_timeout_ms),
+            connect_by_ms: u64::MAX,
             greet_at_ms: 0,
-            // 2^32 seconds are 136 years.
-            opened_s: u32::try_from(cx.now_ms / 1000).unwrap_or(u32::MAX),
+            opened_s: 0,
             next_number: 0,
             pings_unanswered: 0,
             has_mark: false,

@@ -31,6 +31,22 @@ impl Track {
         Self { proved, at_ping: proved, rare: Some(Box::new(Rare { origin: Some(origin), directs })) }
     }
 
+    /// Of a socket to which nothing was sent alone that its client may not have.
+    pub(super) fn idle(proved: u32, origin: Option<SocketPlace>) -> Self {
+        let rare = origin.map(|origin| Box::new(Rare { origin: Some(origin), directs: Directs::default() }));
+        Self { proved, at_ping: proved, rare }
+    }
+
+    /// Whether nothing was sent to the socket alone that its client may not have.
+    pub(super) fn is_idle(&self) -> bool {
+        self.rare.as_ref().is_none_or(|rare| rare.directs.is_empty())
+    }
+
+    /// The parts of a socket that is idle, from which [`Track::idle`] makes it again.
+    pub(super) fn into_idle(self) -> (u32, Option<SocketPlace>) {
+        (self.proved, self.rare.and_then(|rare| rare.origin))
+    }
+
     /// Begins at the home's number.
     pub(super) fn begin(&mut self, seq: u64) {
         self.proved = half(seq);

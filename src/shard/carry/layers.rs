@@ -4,7 +4,7 @@
 //! PROXY headers and forwarding headers of requests are accepted only from trusted proxies and Unix sockets; from
 //! other connections they have no effect.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::Carry;
@@ -20,24 +20,28 @@ use crate::tls::{Identity, Link};
 /// The layers between the socket of one connection and its session.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Layers {
-    /// The client, if it differs from the peer of the socket.
+    /// The client, if more is known of it than an address of IPv4.
     pub(in crate::shard) origin: Option<Box<Origin>>,
     /// The TLS of the connection.
     pub(in crate::shard) tls: Option<Box<Link>>,
-    proxy: Proxy,
-    /// Number of the listener that accepted the connection.
-    listener: u16,
+    /// The part of an awaited PROXY header that has arrived.
+    held: Option<Box<Held>>,
     /// Beat in which an incomplete record began; 0 for none.
     record_since: u32,
+    /// Number of the listener that accepted the connection.
+    listener: u16,
+    proxy: Proxy,
+    /// Whether the client's address came with a request: the next request may be for another client.
+    is_forwarded: bool,
+    /// The client's address of IPv4, if it differs from the peer of the socket: it needs no box.
+    peer: Option<Ipv4Addr>,
 }
 
 /// The client behind a connection.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Origin {
-    /// The address that a trusted proxy gave.
-    pub(in crate::shard) peer: Option<IpAddr>,
-    /// Whether the address came with a request: the next request may be for another client.
-    is_forwarded: bool,
+    /// Its address of IPv6, if that differs from the peer of the socket.
+    peer: Option<Ipv6Addr>,
     /// The identity in the client's certificate, if one was requested.
     pub(in crate::shard) identity: Option<Arc<Identity>>,
 }
@@ -46,15 +50,15 @@ pub(in crate::shard) struct Origin {
 pub(in crate::shard) const ORIGIN_BYTES: usize = heap::piece(size_of::<Origin>());
 
 /// The source of the client's address.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::shard) enum Proxy {
     /// The client itself.
     #[default]
     Absent,
     /// A trusted proxy, by headers of requests.
     Trusted,
-    /// A trusted proxy, by a PROXY header that must come first; with the part that has arrived.
-    Awaited(Option<Box<Held>>),
+    /// A trusted proxy, by a PROXY header that must come first.
+    Awaited,
 }
 
 /// A partial header, shorter than [`crate::proto::proxy::HEADER_BYTES_MAX`]. In a box, since it is rare and
@@ -65,9 +69,9 @@ pub(in crate::shard) struct Held(Vec<u8>);
 impl Layers {
     /// The layers of an accepted connection; `None` if there are none.
     pub(in crate::shard) fn new(tls: Option<Link>, proxy: Proxy, listener: u16) -> Option<Box<Self>> {
-        let is_bare = tls.is_none() && matches!(proxy, Proxy::Absent);
+        let is_bare = tls.is_none() && proxy == Proxy::Absent;
         let tls = tls.map(Box::new);
-        (!is_bare).then(|| Box::new(Self { origin: None, tls, proxy, listener, record_since: 0 }))
+        (!is_bare).then(|| Box::new(Self { tls, proxy, listener, ..Self::default() }))
     }
 
     /// The layers of a session without a socket, whose client has this address and certificate.
@@ -78,20 +82,42 @@ impl Layers {
         if peer.is_none() && identity.is_none() {
             return None;
         }
-        let origin = Some(Box::new(Origin { peer, identity, ..Origin::default() }));
-        Some(Box::new(Self { origin, ..Self::default() }))
+        let mut layers = Box::new(Self::default());
+        layers.set_peer(peer);
+        if identity.is_some() {
+            layers.origin.get_or_insert_default().identity = identity;
+        }
+        Some(layers)
+    }
+
+    /// The address of the client, if it differs from the peer of the socket.
+    fn peer(&self) -> Option<IpAddr> {
+        let of_origin = || self.origin.as_ref().and_then(|origin| origin.peer).map(IpAddr::V6);
+        self.peer.map(IpAddr::V4).or_else(of_origin)
+    }
+
+    fn set_peer(&mut self, peer: Option<IpAddr>) {
+        let (four, six) = match peer.map(|address| address.to_canonical()) {
+            Some(IpAddr::V4(address)) => (Some(address), None),
+            Some(IpAddr::V6(address)) => (None, Some(address)),
+            None => (None, None),
+        };
+        self.peer = four;
+        if six.is_some() || self.origin.is_some() {
+            self.origin.get_or_insert_default().peer = six;
+        }
     }
 
     /// Whether a PROXY header must come first.
     pub(in crate::shard) fn awaits_header(&self) -> bool {
-        matches!(self.proxy, Proxy::Awaited(_))
+        self.proxy == Proxy::Awaited
     }
 
     /// Records a PROXY header: it names `client`, if any; a trusted sender may also name clients in requests.
     pub(in crate::shard) fn note_header(&mut self, client: Option<IpAddr>, is_trusted: bool) {
-        self.proxy = if is_trusted { Proxy::Trusted } else { Proxy::Absent };
+        (self.proxy, self.held) = (if is_trusted { Proxy::Trusted } else { Proxy::Absent }, None);
         if client.is_some() {
-            self.origin.get_or_insert_default().peer = client;
+            self.set_peer(client);
         }
     }
 
@@ -102,23 +128,20 @@ impl Layers {
 
     /// Moves the stored part of a header or record to the start of `input`; returns its size.
     pub(in crate::shard) fn unhold(&mut self, input: &mut [u8]) -> usize {
-        match (&mut self.proxy, &mut self.tls) {
-            (Proxy::Awaited(held), _) => {
-                let Some(held) = held.take() else { return 0 };
-                input[..held.0.len()].copy_from_slice(&held.0);
-                held.0.len()
-            }
-            (_, Some(tls)) => tls.unhold(input),
-            (_, None) => 0,
+        if self.awaits_header() {
+            let Some(held) = self.held.take() else { return 0 };
+            input[..held.0.len()].copy_from_slice(&held.0);
+            return held.0.len();
         }
+        self.tls.as_mut().map_or(0, |tls| tls.unhold(input))
     }
 
     /// Stores the beginning of a header or a record.
     pub(in crate::shard) fn hold(&mut self, rest: &[u8]) {
-        match (&mut self.proxy, &mut self.tls) {
-            (Proxy::Awaited(held), _) => *held = (!rest.is_empty()).then(|| Box::new(Held(rest.to_vec()))),
-            (_, Some(tls)) => tls.hold(rest),
-            (_, None) => {}
+        if self.awaits_header() {
+            self.held = (!rest.is_empty()).then(|| Box::new(Held(rest.to_vec())));
+        } else if let Some(tls) = &mut self.tls {
+            tls.hold(rest);
         }
     }
 
@@ -145,22 +168,22 @@ impl Layers {
 
     /// Size of the stored part of a header or record, in bytes.
     pub(in crate::shard) fn held_bytes(&self) -> usize {
-        match (&self.proxy, &self.tls) {
-            (Proxy::Awaited(held), _) => held.as_ref().map_or(0, |held| held.0.len()),
-            (_, tls) => tls.as_ref().map_or(0, |tls| tls.held_bytes()),
+        match self.awaits_header() {
+            true => self.held.as_ref().map_or(0, |held| held.0.len()),
+            false => self.tls.as_ref().map_or(0, |tls| tls.held_bytes()),
         }
     }
 
     /// Whether forwarding headers of requests are trusted.
     pub(in crate::shard) fn forwarded(&self) -> Forwarded {
-        if matches!(self.proxy, Proxy::Trusted) { Forwarded::Trusted } else { Forwarded::Ignored }
+        if self.proxy == Proxy::Trusted { Forwarded::Trusted } else { Forwarded::Ignored }
     }
 
     /// Records the client that a request named, or that it named none.
     pub(in crate::shard) fn note_forwarded(&mut self, client: Option<IpAddr>) {
-        if client.is_some() || self.origin.as_ref().is_some_and(|origin| origin.is_forwarded) {
-            let origin = self.origin.get_or_insert_default();
-            (origin.peer, origin.is_forwarded) = (client, client.is_some());
+        if client.is_some() || self.is_forwarded {
+            self.set_peer(client);
+            self.is_forwarded = client.is_some();
         }
     }
 }
@@ -182,8 +205,7 @@ impl<W: World> Carry<W> {
     /// The address of the client itself, as far as it is known.
     pub(in crate::shard) fn peer(&self, key: Key) -> Option<IpAddr> {
         let conn = self.conns.entry(key)?;
-        let told =
-            conn.layers.as_ref().and_then(|layers| layers.origin.as_ref()).and_then(|origin| origin.peer);
+        let told = conn.layers.as_ref().and_then(|layers| layers.peer());
         let of_socket = || conn.socket.as_ref().and_then(|socket| self.net.peer(socket));
         told.or_else(of_socket).map(|address| address.to_canonical())
     }
@@ -217,5 +239,33 @@ impl<K, S> Conn<K, S> {
     /// Whether forwarding headers of the connection's requests are trusted.
     pub(in crate::shard) fn forwarded(&self) -> Forwarded {
         self.layers.as_ref().map_or(Forwarded::Ignored, |layers| layers.forwarded())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_fit_a_block_of_48_bytes() {
+        assert!(size_of::<Layers>() <= 40, "{}", size_of::<Layers>());
+    }
+
+    #[test]
+    fn an_address_of_ipv4_needs_no_box() {
+        let [four, mapped, six] =
+            ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"].map(|text| text.parse::<IpAddr>().unwrap());
+        for (peer, expected, has_box) in [(four, four, false), (mapped, four, false), (six, six, true)] {
+            let mut layers = Layers::of_client(Some(peer), None).unwrap();
+            assert_eq!((layers.peer(), layers.origin.is_some()), (Some(expected), has_box), "{peer}");
+            layers.note_forwarded(None);
+            assert_eq!(layers.peer(), Some(expected), "an address that no request gave stays");
+            for named in [four, six] {
+                layers.note_forwarded(Some(named));
+                assert_eq!(layers.peer(), Some(named));
+            }
+            layers.note_forwarded(None);
+            assert_eq!(layers.peer(), None, "the next request named no client");
+        }
     }
 }

@@ -261,7 +261,7 @@ impl<W: World> Door<W> {
     pub(in crate::shard) fn new_layers(&self, accepted: &Accepted<W::Socket>) -> Option<Box<Layers>> {
         let proxy = match (self.is_proxy(accepted), self.takes_proxy_headers) {
             (false, _) => Proxy::Absent,
-            (true, true) => Proxy::Awaited(None),
+            (true, true) => Proxy::Awaited,
             (true, false) => Proxy::Trusted,
         };
         let acceptor = self.tls.as_ref().filter(|_| self.listener(accepted).tls);

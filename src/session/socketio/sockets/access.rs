@@ -4,8 +4,8 @@ use super::*;
 use crate::session::socketio::admin::{Admin, Visit};
 
 impl<S> Sockets<S> {
-    /// Bytes of a packet that is not complete, of events and CONNECT packets that wait for answers, of events that are kept for
-    /// recovery, of input that waits, and of what an admin page knows.
+    /// Bytes of a message or a packet that is not complete, of events and CONNECT packets that wait for answers, of events
+    /// that are kept for recovery, of input that waits, and of what an admin page knows.
     pub(in crate::session::socketio) fn held_bytes(&self) -> usize {
         let of = |entry: &Entry<S>| entry.acks.held_bytes() + entry.track.held_bytes();
         let pending: usize = self.pending().iter().map(Pending::held_bytes).sum();
@@ -13,7 +13,13 @@ impl<S> Sockets<S> {
         let logic: usize = logic.map(|logic| logic.held_bytes()).sum();
         let rest = self.rest.as_ref().map_or(0, |rest| rest.held_bytes());
         let admin = self.page().map_or(0, Admin::held_bytes);
-        self.assembler.held_bytes() + self.list.iter().map(of).sum::<usize>() + pending + logic + rest + admin
+        self.decoder.held_bytes()
+            + self.assembler.held_bytes()
+            + self.list.iter().map(of).sum::<usize>()
+            + pending
+            + logic
+            + rest
+            + admin
     }
 
     /// The number of events that wait for their turn, or for an answer about them.

@@ -1,33 +1,62 @@
 //! The users of a connection: their expiry, and orders about them.
 
+use super::resting::View;
 use super::*;
 use crate::session::socketio::identity::{Expired, SocketRefusal};
 
-impl<S> Sockets<S> {
+impl<S> Stored<S> {
     /// Whether a socket of this user, or of an anonymous one for an empty name, is connected or about to be.
     pub(in crate::session) fn has_user(&self, user: &str) -> bool {
-        self.identities().any(|identity| *identity.user == *user)
-            || user.is_empty() && self.list.iter().any(|entry| entry.identity().is_none())
+        let mut pending = self.whole().into_iter().flat_map(Sockets::pending);
+        self.users().any(|one| one == user)
+            || !user.is_empty() && pending.any(|one| *one.admission.identity.user == *user)
     }
 
     /// Whether this is the id of a socket that is connected.
     pub(in crate::session) fn has_socket_id(&self, client: ClientId, id: &str) -> bool {
-        self.list.iter().any(|entry| SocketId::of(entry.place(client), client.seed).as_str() == id)
+        self.views().any(|view| SocketId::of(view.place(client), client.seed).as_str() == id)
     }
 
     /// A kept header of the request.
     pub(in crate::session) fn kept_header(&self, name: &str) -> Option<&str> {
-        let headers = self.opening.iter().flat_map(|opening| &opening.headers);
+        let headers = self.opening().into_iter().flat_map(|opening| &opening.headers);
         headers.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
     /// The users of the sockets that are connected; empty for an anonymous one.
     pub(in crate::session) fn users(&self) -> impl Iterator<Item = &str> {
-        self.list.iter().map(|entry| entry.identity().map_or("", |identity| &identity.user))
+        self.views().map(|view| view.identity().map_or("", |identity| &identity.user))
     }
 
+    /// The number of users for which homes count the connection.
+    pub(in crate::session) fn counted_user_count(&self) -> usize {
+        match self.whole() {
+            Some(sockets) => sockets.counted_users().len(),
+            None => self.views().filter(|view| view.identity().is_some_and(|one| one.is_counted)).count(),
+        }
+    }
+
+    /// The Unix time of the earliest expiry, in seconds.
+    pub(in crate::session) fn ends_at_s(&self) -> Option<u64> {
+        let identities = self.views().filter_map(View::identity);
+        let ending = identities.filter(|identity| identity.expire_at_s > 0 && !identity.is_refreshing);
+        ending.map(|identity| identity.expire_at_s).min()
+    }
+
+    /// The first place of the socket in a namespace, if its client was told of it.
+    pub(in crate::session::socketio) fn place_in(
+        &self,
+        namespace: &str,
+        client: ClientId,
+    ) -> Option<SocketPlace> {
+        let view = self.views().find(|view| About::name(view.about) == namespace)?;
+        view.is_told.then(|| view.place(client))
+    }
+}
+
+impl<S> Sockets<S> {
     /// The users for which a home counts the connection, each once.
-    pub(in crate::session) fn counted_users(&self) -> Vec<&str> {
+    fn counted_users(&self) -> Vec<&str> {
         let counted = self.identities().filter(|identity| identity.is_counted);
         let mut users: Vec<&str> = counted.map(|identity| &*identity.user).collect();
         users.sort_unstable();
@@ -46,13 +75,6 @@ impl<S> Sockets<S> {
             let number = entry.number;
             Some((number, entry.about.as_mut()?.identity.as_deref_mut()?))
         })
-    }
-
-    /// The Unix time of the earliest expiry, in seconds.
-    pub(in crate::session) fn ends_at_s(&self) -> Option<u64> {
-        let identities = self.list.iter().filter_map(Entry::identity);
-        let ending = identities.filter(|identity| identity.expire_at_s > 0 && !identity.is_refreshing);
-        ending.map(|identity| identity.expire_at_s).min()
     }
 
     /// The next socket whose identity has expired at this Unix time in seconds, which counts as being renewed from now

@@ -13,7 +13,6 @@ use crate::hub::choice::Choice;
 use crate::hub::home::Member;
 use crate::hub::offset::Offset;
 use crate::hub::selector::namespace_channel;
-use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Ask;
 use crate::proto::engine::EngineProtocol;
 use crate::proto::socketio::{msgpack, write};
@@ -131,16 +130,6 @@ impl<S> Sockets<S> {
         cx.counts.messages_out += missed.len() as u64;
         self.greet_at_ms = cx.now_ms + GREETING_MS;
         cx.actions.push(Action::SetTimer { at_ms: self.greet_at_ms });
-    }
-
-    /// The first place of the socket in a namespace, if its client was told of it.
-    pub(in crate::session::socketio) fn place_in(
-        &self,
-        namespace: &str,
-        client: ClientId,
-    ) -> Option<SocketPlace> {
-        let entry = self.list.get(self.place_of(namespace)?)?;
-        (entry.stage != Stage::Entering).then(|| entry.place(client))
     }
 
     /// Records a ping.
