@@ -42,6 +42,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("server_rss_after_bytes", "the same, with all connections open"),
     ("server_rss_end_bytes", "the same, at the end of the hold"),
     ("server_rss_per_connection_bytes", "growth from before to after, per connection"),
+    ("server_anonymous_per_connection_bytes", "the same without pages of files, such as the program"),
     ("slab_per_pair_bytes", "growth of kernel slab per connection, both ends if here"),
     ("generator_rss_per_connection_bytes", "the generator's own growth per connection"),
     ("server_cpu_us_per_connection_second", "server CPU per connection and second of the hold"),

@@ -59,6 +59,8 @@ pub(crate) fn own_thread_cpu_ns(thread: i32) -> Option<u64> {
 pub(crate) struct Memory {
     /// Resident memory of the watched processes.
     pub(crate) server: Option<u64>,
+    /// The part of that which no file is behind: without the pages of the program that it has run so far.
+    pub(crate) server_anonymous: Option<u64>,
     /// Total slab of the kernel.
     pub(crate) slab: Option<u64>,
     /// Resident memory of this process.
@@ -67,9 +69,13 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn read(pids: &[u32]) -> Self {
-        let server = pids.iter().map(|pid| resident_bytes(&pid.to_string())).sum::<Option<u64>>();
+        let sum = |of: fn(&str) -> Option<u64>| {
+            let sum = pids.iter().map(|pid| of(&pid.to_string())).sum::<Option<u64>>();
+            sum.filter(|_| !pids.is_empty())
+        };
         Self {
-            server: server.filter(|_| !pids.is_empty()),
+            server: sum(resident_bytes),
+            server_anonymous: sum(anonymous_bytes),
             slab: fs::read_to_string("/proc/meminfo").ok().and_then(|text| kib_line(&text, "Slab:")),
             own: resident_bytes("self"),
         }
@@ -77,10 +83,18 @@ impl Memory {
 }
 
 fn resident_bytes(pid: &str) -> Option<u64> {
-    let exact = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
-    exact
-        .and_then(|text| kib_line(&text, "Rss:"))
-        .or_else(|| kib_line(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmRSS:"))
+    process_line(pid, "Rss:", "VmRSS:")
+}
+
+fn anonymous_bytes(pid: &str) -> Option<u64> {
+    process_line(pid, "Anonymous:", "RssAnon:")
+}
+
+/// Bytes of a line of `smaps_rollup`, or of one of `status` where there is no such file.
+fn process_line(pid: &str, exact: &str, coarse: &str) -> Option<u64> {
+    let read =
+        |file: &str, name: &str| kib_line(&fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?, name);
+    read("smaps_rollup", exact).or_else(|| read("status", coarse))
 }
 
 /// Bytes of the line that starts with `name` and counts in kB.
@@ -118,6 +132,7 @@ mod tests {
         assert!(after.busiest_since(&before) > 0);
         assert!(after.busiest_since(&before) <= after.used_since(&before));
         let memory = Memory::read(&me);
+        assert!(memory.server > memory.server_anonymous && memory.server_anonymous.unwrap() > 50_000);
         assert!(memory.server.unwrap() > 100_000 && memory.slab.is_some() && memory.own.is_some());
         assert!(Memory::read(&[]).server.is_none() && Cpu::read(&[]).unwrap().is_none());
         assert!(Cpu::read(&[u32::MAX]).is_err());

@@ -227,6 +227,9 @@ impl Opened {
         report.figure("server_rss_after_bytes", "server memory open", Unit::Bytes, bytes(after.server), "");
         let (key, label) = ("server_rss_per_connection_bytes", "server memory / connection");
         report.figure(key, label, Unit::Bytes, per_connection(before.server, after.server), "");
+        let (key, label) = ("server_anonymous_per_connection_bytes", "of that, not of files");
+        let anonymous = per_connection(before.server_anonymous, after.server_anonymous);
+        report.figure(key, label, Unit::Bytes, anonymous, "without the program's own pages");
         let (key, label) = ("slab_per_pair_bytes", "kernel slab / connection");
         report.figure(
             key,
