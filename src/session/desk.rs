@@ -145,26 +145,33 @@ impl PlainResponse {
     }
 }
 
-/// A pending request, and the input behind it.
+/// A pending request, and the input behind it. Each poll that waits has one.
 #[derive(Debug)]
 pub struct Away {
-    /// The input behind the request, which clients rarely send: most wait for the answer.
-    #[expect(clippy::box_collection, reason = "each poll that waits has one of these")]
-    rest: Option<Box<Vec<u8>>>,
+    extra: Option<Box<Extra>>,
+    /// The place of the session whose output is the answer, if `is_fetch`.
+    session: Key,
+    shard: u16,
+    is_fetch: bool,
+    /// Whether another session answers.
+    is_poll: bool,
     /// Whether no other request is read after it.
     is_last: bool,
     /// Whether the answer is sent without its body (RFC 9110 § 9.3.2).
     is_head: bool,
     is_http_1_0: bool,
     standing: Standing,
+}
+
+/// The properties of a pending request that most do not have.
+#[derive(Debug, Default)]
+struct Extra {
+    /// The input behind the request.
+    rest: Vec<u8>,
     /// Header lines of the answer beside those of the response.
     lines: Box<str>,
-    /// Whether another session answers.
-    is_poll: bool,
-    /// The place of the session whose output is the answer.
-    fetches_from: Option<(u16, Key)>,
     /// The answer to a wrong key, which is only delayed.
-    denied: Option<Box<PlainResponse>>,
+    denied: Option<PlainResponse>,
 }
 
 /// The event that a session waits for without input from its client.
@@ -193,15 +200,15 @@ impl Away {
     /// A forwarded request.
     pub(super) fn handed(request: &Request<'_>, standing: Standing) -> Self {
         Self {
-            rest: None,
+            extra: None,
+            session: Key::from_token(0),
+            shard: 0,
+            is_fetch: false,
+            is_poll: false,
             is_last: request.is_last(),
             is_head: request.method == "HEAD",
             is_http_1_0: request.is_http_1_0(),
             standing,
-            lines: Box::default(),
-            is_poll: false,
-            fetches_from: None,
-            denied: None,
         }
     }
 
@@ -209,9 +216,14 @@ impl Away {
     pub(super) fn polling(request: &Request<'_>, cors: &str, poll: &Poll) -> Self {
         // A valid session id is as good as a key.
         let standing = if poll.place.is_some() { Standing::Trusted } else { Standing::New };
-        let fetches_from = poll.place.filter(|_| poll.ask == PollAsk::Fetch);
-        let lines = cors.into();
-        Self { lines, is_poll: true, fetches_from, ..Self::handed(request, standing) }
+        let mut away = Self { is_poll: true, ..Self::handed(request, standing) };
+        if let (Some((shard, session)), PollAsk::Fetch) = (poll.place, &poll.ask) {
+            (away.shard, away.session, away.is_fetch) = (shard, session, true);
+        }
+        if !cors.is_empty() {
+            away.extra.get_or_insert_default().lines = cors.into();
+        }
+        away
     }
 
     /// A request for a WebSocket that is to replace the polls of a session: a refusal ends the connection.
@@ -227,7 +239,8 @@ impl Away {
         is_whole: bool,
     ) -> Self {
         let handed = Self::handed(request, standing);
-        Self { is_last: handed.is_last || !is_whole, denied: Some(Box::new(response)), ..handed }
+        let extra = Some(Box::new(Extra { denied: Some(response), ..Extra::default() }));
+        Self { is_last: handed.is_last || !is_whole, extra, ..handed }
     }
 
     /// The standing of the connection after its requests.
@@ -242,20 +255,20 @@ impl Away {
 
     /// Keeps input behind the request.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
-        self.rest.get_or_insert_default().extend_from_slice(bytes);
+        self.extra.get_or_insert_default().rest.extend_from_slice(bytes);
     }
 
     /// The input behind the request.
     pub(super) fn into_rest(self) -> Vec<u8> {
-        self.rest.map(|rest| *rest).unwrap_or_default()
+        self.extra.map(|extra| extra.rest).unwrap_or_default()
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.rest.as_ref().map_or(0, |rest| rest.capacity())
+        self.extra.as_ref().map_or(0, |extra| extra.rest.capacity())
     }
 
     pub(super) fn wait(&self) -> Wait {
-        match (&self.denied, self.is_poll) {
+        match (self.denied_with(), self.is_poll) {
             (Some(_), _) => Wait::Moment,
             (None, true) => Wait::Poll,
             (None, false) => Wait::Answer,
@@ -264,7 +277,12 @@ impl Away {
 
     /// The place of the session whose output is the answer.
     pub(super) fn fetches_from(&self) -> Option<(u16, Key)> {
-        self.fetches_from
+        self.is_fetch.then_some((self.shard, self.session))
+    }
+
+    /// The answer to a wrong key.
+    fn denied_with(&self) -> Option<&PlainResponse> {
+        self.extra.as_ref()?.denied.as_ref()
     }
 
     /// Makes this the last request of the connection.
@@ -275,9 +293,10 @@ impl Away {
     /// Writes the answer; `None` for the delayed one. Returns the input behind the request, and whether to read
     /// another request.
     pub(super) fn answer(self, response: Option<&PlainResponse>, out: &mut Vec<u8>) -> (Vec<u8>, bool) {
-        if let Some(response) = response.or(self.denied.as_deref()) {
+        if let Some(response) = response.or(self.denied_with()) {
             let connection = connection_line(self.is_last, self.is_http_1_0);
-            response.put(&[&self.lines, connection], !self.is_head, out);
+            let lines = self.extra.as_ref().map_or("", |extra| &extra.lines);
+            response.put(&[lines, connection], !self.is_head, out);
         }
         let goes_on = !self.is_last;
         (self.into_rest(), goes_on)
@@ -403,8 +422,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_that_waits_fits_a_block_of_64_bytes() {
-        assert!(size_of::<Away>() <= 56, "{}", size_of::<Away>());
+    fn a_request_that_waits_fits_a_block_of_32_bytes() {
+        assert!(size_of::<Away>() <= 24, "{}", size_of::<Away>());
     }
 
     fn route(path: &str, is_tree: bool, access: Access) -> Route {

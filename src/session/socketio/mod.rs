@@ -133,7 +133,6 @@ impl<S> Session<S> {
                 break;
             }
         }
-        self.sockets.rest();
         Ok(())
     }
 
@@ -209,7 +208,6 @@ impl<S> Session<S> {
                 break;
             }
         }
-        self.sockets.rest();
         Ok(())
     }
 
@@ -229,6 +227,8 @@ impl<S> Session<S> {
             if is_pong {
                 sockets.ponged();
             }
+            // Not after each event: that would cost a busy client a tenth of its CPU.
+            self.sockets.rest();
             return Ok(());
         };
         let outlet = sockets.engine.outlet();

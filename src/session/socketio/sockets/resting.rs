@@ -1,7 +1,8 @@
 //! The small form of a connection that rests: one socket, of which both sides know, and nothing that waits.
 //!
 //! Most connections of a large server are that, at most times. A call that may change something takes the whole form
-//! ([`Stored::wake`]), and returns the connection to its small one afterwards ([`Stored::rest`]).
+//! ([`Stored::wake`]). The connection returns to its small one ([`Stored::rest`]) after its beginning, after an answer of a
+//! home, and with each heartbeat, but not after each event: between heartbeats a busy one stays whole.
 
 use super::*;
 
