@@ -126,9 +126,8 @@ impl<S> Session<S> {
         while let Some(packet) = packets.next() {
             cx.counts.messages_in += 1;
             self.take(packet.map_err(unreadable)?, handler, cx)?;
-            let sockets = self.sockets.wake();
-            if sockets.is_full(cx) {
-                let rest = sockets.rest.get_or_insert_default();
+            if self.takes_no_more(cx) {
+                let rest = self.sockets.wake().rest.get_or_insert_default();
                 rest.body = packets.rest().map(|rest| (rest.to_vec(), is_binary));
                 break;
             }
@@ -139,6 +138,11 @@ impl<S> Session<S> {
     /// Whether input waits until sockets can take more. Then nothing is to be read, and a post is not to be answered.
     pub(super) fn is_full(&self) -> bool {
         self.sockets.whole().is_some_and(|sockets| sockets.rest.is_some())
+    }
+
+    /// Whether input that comes now has to wait.
+    fn takes_no_more(&self, cx: &Context<'_>) -> bool {
+        self.sockets.whole().is_some_and(|sockets| sockets.is_full(cx))
     }
 
     /// The number of events that wait for their turn, or for an answer about them.
@@ -152,11 +156,10 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let sockets = self.sockets.wake();
-        if sockets.is_full(cx) {
+        if self.takes_no_more(cx) {
             return Ok(());
         }
-        let Some(rest) = sockets.rest.take() else { return Ok(()) };
+        let Some(rest) = self.sockets.wake().rest.take() else { return Ok(()) };
         let Rest { body, mut frames } = *rest;
         if let Some((body, is_binary)) = body {
             self.post(&body, is_binary, handler, cx)?;
@@ -202,9 +205,8 @@ impl<S> Session<S> {
             let packet = read_message(protocol, kind == Kind::Text, &payload);
             self.take(packet.map_err(unreadable)?, handler, cx)?;
             cx.press.reclaim(payload);
-            let sockets = self.sockets.wake();
-            if sockets.is_full(cx) {
-                sockets.rest.get_or_insert_default().frames.extend_from_slice(input);
+            if self.takes_no_more(cx) {
+                self.sockets.wake().rest.get_or_insert_default().frames.extend_from_slice(input);
                 break;
             }
         }

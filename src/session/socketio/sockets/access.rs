@@ -77,12 +77,14 @@ impl<S> Sockets<S> {
     pub(in crate::session::socketio) fn visit(&mut self) -> &mut Visit {
         self.waiting.get_or_insert_default().visit.get_or_insert_default()
     }
+}
 
+impl<S> Stored<S> {
     /// Visits the namespaces in which it has sockets that their clients know.
     pub(in crate::session::socketio) fn each_namespace(&self, mut visit: impl FnMut(&str)) {
-        let known = self.list.iter().filter(|entry| entry.stage != Stage::Entering);
-        known.for_each(|entry| visit(entry.namespace()));
-        if self.page().is_some() {
+        let known = self.views().filter(|view| view.is_told);
+        known.for_each(|view| visit(About::name(view.about)));
+        if self.whole().is_some_and(|sockets| sockets.page().is_some()) {
             visit(admin::NAMESPACE);
         }
     }
