@@ -255,7 +255,9 @@ impl Away {
 
     /// Keeps input behind the request.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
-        self.extra.get_or_insert_default().rest.extend_from_slice(bytes);
+        if !bytes.is_empty() {
+            self.extra.get_or_insert_default().rest.extend_from_slice(bytes);
+        }
     }
 
     /// The input behind the request.
@@ -424,6 +426,10 @@ mod tests {
     #[test]
     fn a_request_that_waits_fits_a_block_of_32_bytes() {
         assert!(size_of::<Away>() <= 24, "{}", size_of::<Away>());
+        let (request, _) = Request::parse(b"GET /a HTTP/1.1\r\nHost: b\r\n\r\n", 100).unwrap().unwrap();
+        let mut away = Away::handed(&request, Standing::New);
+        away.keep(b"");
+        assert!(away.extra.is_none(), "nothing behind the request needs no other block");
     }
 
     fn route(path: &str, is_tree: bool, access: Access) -> Route {

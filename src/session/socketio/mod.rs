@@ -123,16 +123,25 @@ impl<S> Session<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let mut packets = read_payload(self.outlet().protocol, is_binary, body).map_err(unreadable)?;
+        let mut has_messages = false;
         while let Some(packet) = packets.next() {
             cx.counts.messages_in += 1;
-            self.take(packet.map_err(unreadable)?, handler, cx)?;
+            has_messages |= self.take(packet.map_err(unreadable)?, handler, cx)?;
             if self.takes_no_more(cx) {
                 let rest = self.sockets.wake().rest.get_or_insert_default();
                 rest.body = packets.rest().map(|rest| (rest.to_vec(), is_binary));
                 break;
             }
         }
+        self.rest_after(has_messages);
         Ok(())
+    }
+
+    /// Returns to the small form after heartbeats. Not after each event: that would cost a busy client a sixth of its CPU.
+    fn rest_after(&mut self, has_messages: bool) {
+        if !has_messages {
+            self.sockets.rest();
+        }
     }
 
     /// Whether input waits until sockets can take more. Then nothing is to be read, and a post is not to be answered.
@@ -199,27 +208,29 @@ impl<S> Session<S> {
             return Ok(());
         }
         let Outlet { deflate, protocol, .. } = sockets.engine.outlet();
+        let mut has_messages = false;
         while let Some((kind, payload)) =
             next_message(&mut self.sockets.wake().decoder, &mut input, deflate, pongs, cx)?
         {
             let packet = read_message(protocol, kind == Kind::Text, &payload);
-            self.take(packet.map_err(unreadable)?, handler, cx)?;
+            has_messages |= self.take(packet.map_err(unreadable)?, handler, cx)?;
             cx.press.reclaim(payload);
             if self.takes_no_more(cx) {
                 self.sockets.wake().rest.get_or_insert_default().frames.extend_from_slice(input);
                 break;
             }
         }
+        self.rest_after(has_messages);
         Ok(())
     }
 
-    /// Takes a packet of Engine.IO.
+    /// Takes a packet of Engine.IO; returns whether it was a message.
     fn take<H: Handler<State = S>>(
         &mut self,
         packet: EnginePacket<'_>,
         handler: &mut H,
         cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<bool, CloseReason> {
         let sockets = self.sockets.wake();
         if sockets.engine.is_opening() {
             sockets.open_now(handler, cx)?;
@@ -229,12 +240,10 @@ impl<S> Session<S> {
             if is_pong {
                 sockets.ponged();
             }
-            // Not after each event: that would cost a busy client a tenth of its CPU.
-            self.sockets.rest();
-            return Ok(());
+            return Ok(false);
         };
         let outlet = sockets.engine.outlet();
-        match content {
+        let outcome = match content {
             Content::Text(_) if outlet.is_msgpack => {
                 Err(CloseReason::Malformed("the endpoint speaks msgpack, and this is text"))
             }
@@ -252,7 +261,8 @@ impl<S> Session<S> {
                 base64.append_to(&mut bytes).map_err(unreadable)?;
                 self.binary(&bytes, handler, cx)
             }
-        }
+        };
+        outcome.map(|()| true)
     }
 
     /// Takes a binary message: an attachment, or a packet of msgpack.

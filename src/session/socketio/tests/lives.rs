@@ -234,3 +234,56 @@ fn what_is_written_is_what_a_client_reads() {
     let packet = whole.packet().unwrap();
     assert_eq!(packet.attachments.iter().collect::<Vec<_>>(), [&b"\x00\xff"[..], b""]);
 }
+
+/// A connection rests from heartbeat to heartbeat, and goes on as if it had not.
+#[test]
+fn a_connection_rests_with_its_heartbeat_and_loses_nothing() {
+    let rests = |talk: &Talk| match &talk.session {
+        AnySession::SocketIo(session) => session.sockets.whole().is_none(),
+        _ => panic!("it is over"),
+    };
+    for recovery_ttl_ms in [0, 1000] {
+        let mut talk = Talk::connected(|options| options.recovery_ttl_ms = recovery_ttl_ms);
+        let beat = |talk: &mut Talk| {
+            talk.now_ms = talk.deadline_ms();
+            talk.timer().unwrap();
+            assert_eq!(talk.texts().pop().as_deref(), Some("2"));
+            assert!(!rests(talk), "the answer to a ping is awaited");
+            talk.send("3").unwrap();
+        };
+        beat(&mut talk);
+        assert!(rests(&talk));
+        let due_ms = talk.deadline_ms();
+        assert_eq!(due_ms, (talk.now_ms + 25_000).next_multiple_of(128));
+
+        talk.send("42[\"ask for ever\"]").unwrap();
+        assert_eq!(talk.texts(), ["421[\"question\"]"]);
+        talk.send("431[1]").unwrap();
+        assert!(talk.texts()[0].starts_with("42[\"acked\",8,[1]"));
+        beat(&mut talk);
+        assert!(rests(&talk));
+        talk.send("42[\"ask for ever\"]").unwrap();
+        assert_eq!(talk.texts(), ["422[\"question\"]"], "ids of questions go on");
+        beat(&mut talk);
+        assert!(!rests(&talk), "an answer is awaited");
+        talk.send("432[1]").unwrap();
+        beat(&mut talk);
+        assert!(rests(&talk));
+
+        // A part of a message.
+        talk.bytes(&mut [0x81, 0x81]).unwrap();
+        assert!(!rests(&talk));
+        talk.bytes(&mut [0, 0, 0, 0, b'3']).unwrap();
+        assert!(rests(&talk));
+        talk.send("40/custom").unwrap();
+        talk.got.clear();
+        beat(&mut talk);
+        assert!(!rests(&talk), "two sockets");
+        talk.send("41/custom").unwrap();
+        beat(&mut talk);
+        assert!(rests(&talk));
+        assert!(
+            talk.end(&CloseReason::Hangup).contains(&"/ transport close".to_owned()) || recovery_ttl_ms > 0
+        );
+    }
+}
