@@ -39,7 +39,7 @@ pub(in crate::session) struct Resting<S, K> {
     state: S,
 }
 
-/// What is known about a socket and its client.
+/// The knowledge about a socket and its client.
 #[derive(Debug)]
 pub(in crate::session) struct Knowledge {
     about: Option<Box<About>>,
