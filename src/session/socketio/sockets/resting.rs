@@ -158,7 +158,7 @@ impl<S> Stored<S> {
     fn fold(&mut self) {
         *self = match std::mem::replace(self, Self::Between) {
             Self::Whole(sockets) => sockets.into_rest(),
-            other => other,
+            other @ (Self::Plain(..) | Self::Known(..) | Self::Between) => other,
         };
     }
 

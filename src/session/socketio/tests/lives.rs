@@ -238,9 +238,9 @@ fn what_is_written_is_what_a_client_reads() {
 /// A connection rests from heartbeat to heartbeat, and goes on as if it had not.
 #[test]
 fn a_connection_rests_with_its_heartbeat_and_loses_nothing() {
-    let rests = |talk: &Talk| match &talk.session {
-        AnySession::SocketIo(session) => session.sockets.whole().is_none(),
-        _ => panic!("it is over"),
+    let rests = |talk: &Talk| {
+        let AnySession::SocketIo(session) = &talk.session else { panic!("it is over") };
+        session.sockets.whole().is_none()
     };
     for recovery_ttl_ms in [0, 1000] {
         let mut talk = Talk::connected(|options| options.recovery_ttl_ms = recovery_ttl_ms);
