@@ -6,6 +6,7 @@ at its end is printed. It judges nothing but what only it can know: the stage co
 
 import contextlib
 import json
+import re
 import socket
 import struct
 import time
@@ -48,11 +49,11 @@ def say(connection, *parts):
         return False
 
 
-def hear(connection, seconds=2.0, bytes_max=1 << 20):
-    """All that comes until the end, or for so long."""
+def hear(connection, seconds=2.0, bytes_max=1 << 20, enough=None):
+    """All that comes until the end, or for so long, or until these bytes have come."""
     heard, end = b"", time.monotonic() + seconds
     with contextlib.suppress(OSError):
-        while len(heard) < bytes_max and (left := end - time.monotonic()) > 0:
+        while len(heard) < bytes_max and not (enough and enough in heard) and (left := end - time.monotonic()) > 0:
             connection.settimeout(left)
             if not (more := connection.recv(65536)):
                 break
@@ -260,7 +261,7 @@ def half_requests(stage, rng):
 
 
 POLL = "/socket.io/?EIO=4&transport=polling"
-# Bodies of posts, whole and spoilt; none is in a namespace, as this server has no application.
+# Bodies of posts, whole and spoilt.
 BODIES = ["40", "3", "6", "1", "2", "5", "42[\"a\"]", "9", "", "40\x1e40/a,\x1e41", "b!!!!", "451-[{\"_placeholder\":true,\"num\":0}]",
           "4" * 70_000]
 
@@ -310,6 +311,44 @@ def sessions_on_polling(stage, rng):
             reset(held.pop(rng.randrange(len(held))))
     all_gone(held)
     return f"{count} sessions, {refused} refused"
+
+
+SOCKET = "/socket.io/?EIO=4&transport=websocket"
+EVENTS = ['42["join","a"]', '421["join","b"]', '42["publish","a","x"]', '422["publish","b","y"]', '423["nobody"]', "3",
+          '451-["publish","a",{"_placeholder":true,"num":0}]']
+
+
+@life("plain", "tls", "proxy")
+def sockets_that_come_back(stage, rng):
+    """Sockets that enter rooms and are cut at any point, and come back over either transport: while their old connection is
+    open or not, twice at the same time, too late, with the offset of another, or with a spoilt claim."""
+    held, claims, count, returned = [], [], 0, 0
+    for count in until(1.5):
+        pid, sid = rng.choice(claims[-10:]) if claims and rng.random() < 0.8 else (None, None)
+        spoilt = pid and rng.random() < 0.2
+        claim = {"pid": pid[:-1] + rng.choice("ab") if spoilt else pid, "offset": rng.choice([None] * 12 + ["x", "e.1", "-1", 7])}
+        hello = "40" + (json.dumps({name: value for name, value in claim.items() if value or spoilt}) if pid else "")
+        events = rng.choices(EVENTS, k=rng.randint(0, 4))
+        connection = stage.connect()
+        if rng.random() < 0.5:
+            path = polled_session(stage, held)
+            if path is None:
+                reset(connection)
+                continue
+            say(connection, post(path, hello), get(path), post(path, "\x1e".join(events)), get(path))
+        else:
+            say(connection, upgrade(SOCKET), frame(hello), *map(frame, events))
+        held.append(connection)
+        answer = re.search(rb'40\{"sid":"([^"]+)","pid":"([^"]+)"', hear(connection, 0.2, enough=b'"pid":'))
+        if answer:
+            returned += answer[1].decode() == sid
+            claims.append((answer[2].decode(), answer[1].decode()))
+        while len(held) > few(stage, 60):
+            reset(held.pop(rng.randrange(len(held))))
+    all_gone(held)
+    if len(claims) > 20 and not returned:
+        raise Broken(f"{len(claims)} sockets, and none could come back")
+    return f"{count} connections, {returned} of them came back to their sockets"
 
 
 @life("plain", "tls")

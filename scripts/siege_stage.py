@@ -83,6 +83,19 @@ enabled = true
 ping_interval = "1500ms"
 ping_timeout = "1s"
 connect_timeout = "1500ms"
+recovery_ttl = "2s"
+
+[[socketio.rules]]
+event = "join"
+do = "join"
+room = "$0"
+ack = true
+
+[[socketio.rules]]
+event = "publish"
+do = "emit"
+to = "$0"
+ack = true
 
 [sse]
 enabled = true
