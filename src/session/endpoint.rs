@@ -72,7 +72,8 @@ pub enum Serves {
     Centrifuge(Transport),
     /// Posted commands of clients that cannot send any over their own connection.
     Emulation,
-    /// An HTML page.
+    /// An HTML page. In place of the first `{{socketio}}` it has the path of Socket.IO with a slash at the end, or nothing where
+    /// that is not served.
     Page(&'static str),
     /// Socket.IO.
     SocketIo,
@@ -84,6 +85,9 @@ pub enum Serves {
     /// checks.
     Init,
 }
+
+/// The place for the path of Socket.IO in a page.
+const SOCKETIO_PLACE: &str = "{{socketio}}";
 
 /// The default path of [`Serves::Emulation`].
 pub(crate) const EMULATION_PATH: &str = "/emulation";
@@ -175,6 +179,18 @@ impl Endpoints {
         })
     }
 
+    /// A page in parts, with the path of Socket.IO in its place for that; nothing where it is not served, or where the path
+    /// would need an escape in HTML.
+    fn filled<'a>(&'a self, page: &'a str) -> [&'a str; 3] {
+        let Some((before, after)) = page.split_once(SOCKETIO_PLACE) else { return [page, "", ""] };
+        let is_plain =
+            |path: &str| path.bytes().all(|byte| byte.is_ascii_graphic() && !b"&<>\"'`$".contains(&byte));
+        let served = self.table.iter().filter(|endpoint| endpoint.serves == Serves::SocketIo);
+        let path =
+            served.map(|endpoint| endpoint.path.as_str()).find(|path| path.ends_with('/') && is_plain(path));
+        [before, path.unwrap_or_default(), after]
+    }
+
     /// Handles an admitted request to an endpoint. Its answer, or the head of it, is appended to `cx.out`.
     pub(super) fn open(
         &self,
@@ -192,14 +208,17 @@ impl Endpoints {
         match serves {
             Serves::Page(page) => {
                 expect(request, &["GET"])?;
+                let page = self.filled(page);
                 let head = format!(
                     "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
                      Cache-Control: no-store\r\n{}\r\n",
-                    page.len(),
+                    page.iter().map(|part| part.len()).sum::<usize>(),
                     connection_of(request)
                 );
                 cx.out.extend_from_slice(head.as_bytes());
-                cx.out.extend_from_slice(page.as_bytes());
+                for part in page {
+                    cx.out.extend_from_slice(part.as_bytes());
+                }
                 Ok(Opened::Answered)
             }
             Serves::Init => {

@@ -9,6 +9,7 @@ import net from "node:net";
 import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { chromium } from "playwright-core";
+import { io } from "socket.io-client";
 import { freePort, Server } from "./server.mjs";
 
 const LIMIT = { timeout: 60_000 };
@@ -277,6 +278,26 @@ test("nothing is cut off on a phone or a desk, by day or by night", LIMIT, async
       await ada.page.screenshot({ path: file, fullPage: true });
     }
   }
+});
+
+test("the sample for Socket.IO is there when that is on, and runs as it is", LIMIT, async () => {
+  const ada = await visitor("Ada", { room: "samples" });
+  const sample = await ada.page.locator("#socketio-sample").innerText();
+  assert.equal(await ada.page.locator("#socketio-path").innerText(), "/socket.io/");
+  const sockets = [];
+  const heard = await new Promise((log) => {
+    const connect = (...args) => sockets[sockets.push(io(...args)) - 1];
+    new Function("io", "console", sample)(connect, { log });
+  });
+  for (const socket of sockets) socket.disconnect();
+  assert.equal(heard, "hello");
+  assert.deepEqual(ada.complaints, []);
+
+  const without = await Server.start(["--socketio=false"]);
+  opened.push(() => without.kill());
+  const ben = await visitor("Ben", { room: "samples", port: without.port });
+  assert.equal(await ben.page.locator("#socketio").isVisible(), false);
+  assert.deepEqual(ben.complaints, []);
 });
 
 /** The page of examples/chat, served as its embedder serves it, in front of the tests' own server. */

@@ -1,5 +1,7 @@
 //! Messages of Engine.IO without Socket.IO, for the server's handler.
 
+use throng::SocketIoOptions;
+
 use super::polling::Http;
 use super::{Running, conformance};
 use crate::support::Peer;
@@ -46,4 +48,21 @@ fn silence_ends_a_session() {
     assert_eq!(peer.message(), (TEXT, b"2".to_vec()));
     assert_eq!(peer.frame().close_code(), Some(3012));
     running.end();
+}
+
+#[test]
+fn the_first_page_knows_the_path() {
+    let place = |socketio: SocketIoOptions| {
+        let running = Running::start_with(socketio, |config| config.first_page = true);
+        let answer = Http::new(&running).get("/");
+        running.end();
+        assert!(answer.body.trim_end().ends_with("</html>"), "{answer:?}");
+        let at = answer.body.find("data-socketio=").expect("the page has a place for it");
+        answer.body[at..].split('"').nth(1).unwrap().to_owned()
+    };
+    let at = |path: &str| SocketIoOptions { path: path.to_owned(), ..conformance::options() };
+    assert_eq!(place(conformance::options()), "/socket.io/");
+    assert_eq!(place(at("/chat")), "/chat/");
+    assert_eq!(place(at("/a'b")), "", "a path that HTML or JavaScript would read as something else");
+    assert_eq!(place(SocketIoOptions { enabled: false, ..conformance::options() }), "");
 }
