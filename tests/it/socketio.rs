@@ -16,6 +16,7 @@ use crate::support::{Frame, Peer, Server};
 #[expect(dead_code, unreachable_pub, reason = "elsewhere it is a program of its own")]
 mod conformance;
 
+mod dances;
 mod engine;
 mod identity;
 mod metrics;
