@@ -330,8 +330,8 @@ pub mod socketio {
     pub use crate::proto::socketio::{Attachments, JsonArgs, JsonItems};
     pub use crate::session::socketio::{
         AckForm, AckId, AckValue, Acked, Admit, Answers, Binary, Connecting, Emit, EmitError, Ending, Event,
-        Events, Gone, Path, Require, Routes, Rule, RuleAction, Socket, SocketId, SocketIo, Template, Turn,
-        UserRule, Why,
+        EventHook, Events, Gone, Path, Require, Routes, Rule, RuleAction, Socket, SocketId, SocketIo,
+        Template, Turn, UserRule, Why,
     };
     pub use crate::session::socketio::{Later, Ticket};
 }

@@ -67,8 +67,9 @@ fn identifies_sockets(Config { client, outside, .. }: &Config) -> bool {
 fn endpoints(config: &Config, node: &str) -> Endpoints {
     let outside = &config.outside;
     let later = [&outside.refresh, &outside.rpc, &outside.subscribe, &outside.publish, &outside.sub_refresh];
+    let of_events = [&outside.socket_event, &outside.socket_end];
     let named = || outside.proxies.iter().map(|(_, hook)| hook);
-    let later: Vec<_> = later.into_iter().flatten().chain(named()).collect();
+    let later: Vec<_> = later.into_iter().chain(of_events).flatten().chain(named()).collect();
     let connect = outside.connect.iter().chain(&outside.socket_connect);
     let all: Vec<_> = connect.chain(later.iter().copied()).collect();
     let user = Some(config.client.user_id_http_header.to_ascii_lowercase()).filter(|name| !name.is_empty());

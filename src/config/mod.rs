@@ -204,6 +204,8 @@ impl Config {
             &outside.subscribe,
             &outside.publish,
             &outside.sub_refresh,
+            &outside.socket_event,
+            &outside.socket_end,
             &outside.state,
         ];
         let hooks = hooks.into_iter().flatten().chain(outside.proxies.iter().map(|(_, hook)| hook));

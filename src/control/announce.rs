@@ -135,7 +135,7 @@ fn clients(config: &Config) -> Option<String> {
 fn socketio(config: &Config) -> Option<String> {
     let options = Some(&config.socketio).filter(|options| options.enabled)?;
     if !options.has_logic() {
-        let none = "throng: WARNING: socketio is enabled, and no namespace opens: there are no rules (socketio.rules)";
+        let none = "throng: WARNING: socketio is enabled, and no namespace opens: there are no rules (socketio.rules) and no hook (socketio.proxy.event)";
         return Some(none.to_owned());
     }
     // Development mode has a warning of its own.

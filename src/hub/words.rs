@@ -2,10 +2,12 @@
 //! values, the same for every protocol.
 //!
 //! A session translates between these and the bytes of its protocol, in both directions; a shard decides by them and
-//! knows no protocol. `refusals` has the reasons of refusals and endings. Left out: a protocol's numbers and names (in
+//! knows no protocol. `refusals` has the reasons of refusals and endings, `events` questions to the
+//! application about events. Left out: a protocol's numbers and names (in
 //! its session), the asking client (known to the shard), and the requests and answers of homes ([`super::home`]).
 
 mod emit;
+mod events;
 mod refusals;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::base::filter::Filter;
 use crate::base::heap;
 use crate::base::payload::PayloadRef;
 pub use emit::{Copied, Emit, OrderSockets};
+pub use events::{EventAsk, EventEnd};
 pub use refusals::{Denied, Dismissed, Ended};
 
 /// A client's request. It owns its contents, because it may have to wait.
@@ -93,6 +96,10 @@ pub enum Ask {
     },
     /// A request of the server's own session for a socket of an earlier connection.
     Return(Box<Return>),
+    /// A request of the server's own session to the application's hook for events.
+    Event(Box<EventAsk>),
+    /// A report of the server's own session that one of its sockets has ended, before it leaves its group.
+    Ended(Box<EventEnd>),
     /// A request of the server's own session for the private channels of a group that it has entered.
     Rooms {
         /// Name of the group.
@@ -129,6 +136,8 @@ impl Ask {
             | Self::OrderSockets(_)
             | Self::LeaveGroup { .. }
             | Self::Return(_)
+            | Self::Event(_)
+            | Self::Ended(_)
             | Self::Rooms { .. } => None,
         }
     }
@@ -142,6 +151,7 @@ impl Ask {
                 | Self::OrderSockets(_)
                 | Self::LeaveGroup { .. }
                 | Self::Return(_)
+                | Self::Ended(_)
                 | Self::Rooms { .. }
         )
     }
@@ -165,6 +175,8 @@ impl Ask {
             | Self::OrderSockets(_)
             | Self::LeaveGroup { .. }
             | Self::Return(_)
+            | Self::Event(_)
+            | Self::Ended(_)
             | Self::Rooms { .. } => false,
         }
     }
@@ -193,6 +205,8 @@ impl Ask {
             Self::OrderSockets(ask) => size_of::<OrderSockets>() + ask.order.bytes(),
             Self::LeaveGroup { group } | Self::Rooms { group } => group.len(),
             Self::Return(asked) => size_of::<Return>() + asked.pid.len(),
+            Self::Event(ask) => size_of::<EventAsk>() + ask.fields.len(),
+            Self::Ended(end) => size_of::<EventEnd>() + end.fields.len(),
         }
     }
 }
@@ -373,6 +387,8 @@ pub enum Reply<'a> {
         /// Seconds until the subscription expires; 0 for never.
         ttl_s: u32,
     },
+    /// To [`Ask::Event`]: the result of the hook, JSON.
+    Hooked(Result<&'a str, &'a Denied>),
     /// To [`Ask::Rooms`].
     Rooms(&'a [Arc<str>]),
 }

@@ -12,14 +12,28 @@ use crate::base::counters::{Counter, Histogram};
 use crate::shard::outside::Hook;
 
 /// The names of hooks, in the order of their counts.
-pub(crate) const HOOKS: [&str; 8] =
-    ["connect", "refresh", "rpc", "subscribe", "publish", "sub_refresh", "socketio_connect", "state"];
+pub(crate) const HOOKS: [&str; 10] = [
+    "connect",
+    "refresh",
+    "rpc",
+    "subscribe",
+    "publish",
+    "sub_refresh",
+    "socketio_connect",
+    "socketio_event",
+    "socketio_disconnect",
+    "state",
+];
 /// Reasons for which hooks fail, in the order of their counts.
 pub(crate) const FAILURES: [&str; 6] = ["timeout", "broken", "status", "too_large", "nonsense", "no_slot"];
 /// The number of these reasons for which key sets fail, the first ones.
 pub(crate) const KEY_SET_FAILURES: usize = 5;
 /// The index of the state hook.
-pub(super) const STATE: usize = 7;
+pub(super) const STATE: usize = 9;
+/// The index of the hook for events of sockets.
+pub(super) const SOCKET_EVENT: usize = 7;
+/// The index of the hook for ends of sockets.
+pub(super) const SOCKET_END: usize = 8;
 
 /// The kinds of tokens whose key sets are counted, in the order of their counts.
 pub(crate) const KEY_SETS: [&str; 2] = ["connection", "subscription"];
@@ -34,6 +48,7 @@ pub(super) fn place(hook: Hook) -> usize {
         Hook::Publish => 4,
         Hook::SubRefresh => 5,
         Hook::SocketConnect => 6,
+        Hook::SocketEvent => SOCKET_EVENT,
     }
 }
 
@@ -48,13 +63,20 @@ pub(crate) struct Counts {
     pub key_sets: [Arc<KeySetCounts>; KEY_SETS.len()],
     /// Counts of events for the state hook.
     pub states: StateCounts,
+    /// Counts of ends of sockets for their hook.
+    pub ends: StateCounts,
 }
 
 impl Counts {
     /// Records which hooks and key sets are configured.
     pub(super) fn note_configured(&self, options: &Options) {
         let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, state, .. } = options;
-        let hooks = [connect, refresh, rpc, subscribe, publish, sub_refresh, &options.socket_connect, state];
+        let Options { socket_connect, socket_event, socket_end, .. } = options;
+        let of_sockets = [socket_connect, socket_event, socket_end];
+        let hooks = [connect, refresh, rpc, subscribe, publish, sub_refresh]
+            .into_iter()
+            .chain(of_sockets)
+            .chain([state]);
         for (counts, hook) in self.hooks.iter().zip(hooks) {
             counts.is_configured.store(hook.is_some(), Relaxed);
         }
@@ -154,7 +176,7 @@ pub(crate) struct TokenCounts {
     pub took_us: Histogram,
 }
 
-/// Counts of events for the state hook.
+/// Counts of events for a hook that is notified.
 #[derive(Debug, Default)]
 pub(crate) struct StateCounts {
     /// Events that shards reported.

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request, StatusCode, Uri};
+use ring::hmac;
 use rustls::RootCertStore;
 use tokio::sync::Semaphore;
 
-use super::counts::{Counts, HOOKS};
-use super::http::{self, Client, Failure};
+use super::counts::{Counts, HOOKS, SOCKET_END, SOCKET_EVENT};
+use super::http::{self, Answered, Client, Failure};
 use super::options::HookOptions;
 use super::{USER_AGENT, now, trust};
 use crate::hub::codes::{CodeOutcome, rule_for};
@@ -31,6 +33,16 @@ const NOT_PASSED_ON: [HeaderName; 9] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+/// The header with the signature of a body.
+const SIGNATURE: HeaderName = HeaderName::from_static("x-throng-signature");
+
+/// The signature of a body.
+fn signature(key: &hmac::Key, body: &[u8]) -> HeaderValue {
+    let digits = HEXLOWER.encode(hmac::sign(key, body).as_ref());
+    // Digits and letters can stand in any header.
+    HeaderValue::from_str(&format!("sha256={digits}")).unwrap_or(HeaderValue::from_static(""))
+}
 
 /// The answer of a hook.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +64,8 @@ pub(super) struct Endpoint {
     pub(super) options: HookOptions,
     url: Uri,
     headers: HeaderMap,
+    /// Signs the bodies of requests.
+    signature_key: Option<hmac::Key>,
     /// Whether the last request failed: a failing hook is logged once, not once per client.
     is_failing: AtomicBool,
     counts: Arc<Counts>,
@@ -163,7 +177,10 @@ impl Endpoint {
             );
         }
         let (is_failing, name) = (AtomicBool::new(false), name.to_owned());
-        Ok(Self { place, name, client, options: options.clone(), url, headers, is_failing, counts })
+        let secret = Some(&options.signature_secret).filter(|secret| !secret.is_empty());
+        let signature_key = secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
+        let options = options.clone();
+        Ok(Self { place, name, client, options, url, headers, signature_key, is_failing, counts })
     }
 
     /// Whether this is a hook of the given kind.
@@ -179,10 +196,14 @@ impl Endpoint {
     /// A request with this body and with the client's headers from `told`; if that is empty, with the configured
     /// headers only.
     pub(super) fn request(&self, body: Vec<u8>, told: &Headers) -> Request<Full<Bytes>> {
+        let mut headers = self.headers_for(told);
+        if let Some(key) = &self.signature_key {
+            headers.insert(SIGNATURE, signature(key, &body));
+        }
         let mut request = Request::new(Full::from(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
-        *request.headers_mut() = self.headers_for(told);
+        *request.headers_mut() = headers;
         request
     }
 
@@ -211,7 +232,10 @@ impl Endpoint {
         let client = self.client.as_ref().unwrap_or(client);
         let began = now();
         let timeout = Duration::from_millis(self.options.timeout_ms);
-        let answer = in_slot(requests, timeout, client.ask(request)).await;
+        let answer = match in_slot(requests, timeout, client.ask(request)).await {
+            Err(Failure::Status(StatusCode::NO_CONTENT)) if self.may_be_silent() => Ok(Answered::nothing()),
+            other => other,
+        };
         let counts = &self.counts.hooks[self.place];
         counts.retries.add(u64::from(answer.as_ref().is_ok_and(|answer| answer.is_second)));
         let rule = match &answer {
@@ -228,6 +252,11 @@ impl Endpoint {
         counts.note(took_us, read.as_ref().err());
         self.note(read.as_ref().err());
         read
+    }
+
+    /// Whether a status without content is an answer: that nothing is to be done.
+    fn may_be_silent(&self) -> bool {
+        matches!(self.place, SOCKET_EVENT | SOCKET_END)
     }
 
     /// Logs when a hook begins to fail and when it has recovered.
@@ -291,6 +320,16 @@ mod tests {
         assert!(matches!(ask(second).await, Err(Failure::NoSlot)), "it waits no longer than its timeout");
         drop(held);
         assert!(ask(second).await.is_ok());
+    }
+
+    /// The second case of RFC 4231.
+    #[test]
+    fn a_body_is_signed_with_the_secret() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"Jefe");
+        assert_eq!(
+            signature(&key, b"what do ya want for nothing?"),
+            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
     }
 
     #[test]

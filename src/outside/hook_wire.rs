@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::event_wire;
 use super::options::HookOptions;
-use super::socket_wire::{self, ToldSocket};
+use super::socket_wire::{self, ToldCertificate, ToldSocket};
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
 use super::token::Purpose;
 use crate::hub::codes::CodeOutcome;
@@ -20,9 +21,9 @@ use crate::proto::centrifuge::Disconnect;
 use crate::proto::json::{self, NumericDate, or_default, present};
 use crate::proto::payload;
 use crate::shard::outside::{
-    Credentials, Grant, Hook, Question, Rejected, Replaced, SocketClaim, SocketRejected, Verdict, Who,
+    Credentials, Grant, Hook, Question, Rejected, Replaced, SocketClaim, SocketEvents, SocketRejected,
+    Verdict, Who,
 };
-use crate::tls::Identity;
 
 /// A question to a hook, taken apart.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Asked {
     channels: Vec<String>,
     data: Vec<u8>,
     socket: Option<Box<SocketClaim>>,
+    /// The socket and its events, for the hook for events.
+    pub(super) events: Option<Box<SocketEvents>>,
 }
 
 impl Asked {
@@ -54,6 +57,7 @@ impl Asked {
             channels: Vec::new(),
             data: Vec::new(),
             socket: None,
+            events: None,
         };
         Ok(match question {
             Question::ConnectionToken(token) => return Err((Purpose::Connection, token)),
@@ -78,6 +82,9 @@ impl Asked {
             Question::SubRefresh { who, channel } => {
                 Self { channel: Some(channel), ..asked(Hook::SubRefresh, who) }
             }
+            Question::SocketEvents { who, events } => {
+                Self { events: Some(events), ..asked(Hook::SocketEvent, who) }
+            }
         })
     }
 
@@ -86,6 +93,9 @@ impl Asked {
     /// # Errors
     /// When the client's payload is not JSON and the hook is not configured for base64.
     pub(super) fn body(&self, options: &HookOptions) -> Result<Vec<u8>, Rejected> {
+        if let Some(events) = &self.events {
+            return Ok(event_wire::body(&self.who, events));
+        }
         let raw = |bytes: &'_ [u8]| -> Result<Option<Box<RawValue>>, Rejected> {
             if bytes.is_empty() {
                 return Ok(None);
@@ -175,6 +185,7 @@ impl Asked {
             Hook::Publish => self.judge(answer, |result: Option<PublishResult<'_>>| {
                 Ok(Verdict::Publish(Ok(result.unwrap_or_default().replaced()?)))
             }),
+            Hook::SocketEvent => event_wire::verdict(self, answer),
             Hook::Rpc => self.judge(answer, |result: Option<RpcResult<'_>>| {
                 let result = result.unwrap_or_default();
                 Ok(Verdict::Rpc(Ok(payload::read(result.data, result.b64data.as_deref())?)))
@@ -184,7 +195,7 @@ impl Asked {
 
     /// Reads an answer. `accept` makes the verdict from its result, unless the answer rejects the question; refreshes
     /// are rejected by their result only.
-    fn judge<'de, R: Deserialize<'de>>(
+    pub(super) fn judge<'de, R: Deserialize<'de>>(
         &self,
         answer: &'de [u8],
         accept: impl FnOnce(Option<R>) -> Result<Verdict, &'static str>,
@@ -214,6 +225,7 @@ impl Asked {
             Hook::Subscribe | Hook::SubRefresh => Verdict::Subscription(Err(rejected)),
             Hook::Publish => Verdict::Publish(Err(rejected)),
             Hook::Rpc => Verdict::Rpc(Err(rejected)),
+            Hook::SocketEvent => Verdict::SocketEvents(Err(rejected)),
         }
     }
 }
@@ -275,20 +287,6 @@ struct Body<'a> {
     certificate: Option<ToldCertificate<'a>>,
     #[serde(flatten)]
     socket: Option<ToldSocket<'a>>,
-}
-
-/// A client's verified certificate; not part of Centrifugo's protocol. It is in the body, where no client can forge
-/// it.
-#[derive(Debug, Serialize)]
-struct ToldCertificate<'a> {
-    name: &'a str,
-    sha256: String,
-}
-
-impl<'a> ToldCertificate<'a> {
-    fn new(identity: &'a Identity) -> Self {
-        Self { name: &identity.name, sha256: HEXLOWER.encode(&identity.sha256) }
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -505,6 +503,7 @@ mod tests {
     use super::*;
     use crate::base::payload::Payload;
     use crate::shard::outside::{Capability, Headers, Overrides, SocketTerms};
+    use crate::tls::Identity;
 
     /// The JSON blocks of the document, by the text behind their fences.
     fn documented() -> HashMap<&'static str, &'static str> {
@@ -554,6 +553,14 @@ mod tests {
             }
             Hook::Publish => Question::Publish { who, channel, data: br#"{"text": "hello"}"#.to_vec() },
             Hook::SubRefresh => Question::SubRefresh { who, channel },
+            Hook::SocketEvent => {
+                let events = SocketEvents {
+                    count: 1,
+                    fields: "\"event\":\"a\"".to_owned(),
+                    ..SocketEvents::default()
+                };
+                Question::SocketEvents { who, events: Box::new(events) }
+            }
         };
         Asked::new(question).unwrap()
     }
@@ -702,10 +709,11 @@ mod tests {
         assert_eq!(publish, Replaced { data, skip_history: true });
         assert_eq!(*yes!(Rpc, Hook::Rpc, documented["rpc answer"]), *br#"{"answer": 2019}"#);
         let socket = yes!(Socket, Hook::SocketConnect, documented["socketio connect answer"]);
-        let SocketTerms { credentials, state, rooms } = *socket;
+        let SocketTerms { credentials, state, rooms, effects } = *socket;
         assert_eq!((&*credentials.user, credentials.expire_at_s), ("56", 4_000_000_000));
         assert_eq!((&*credentials.info, &*state), (&br#"{"name": "Ann"}"#[..], &br#"{"plan": "free"}"#[..]));
         assert_eq!(rooms, ["news"]);
+        assert_eq!(crate::proto::socketio::effects::read_list(&effects).unwrap().len(), 1);
     }
 
     /// The rejection in a verdict, with the verdict's kind.
@@ -716,10 +724,12 @@ mod tests {
             Verdict::Subscription(Err(rejected)) => ("subscription", rejected),
             Verdict::Publish(Err(rejected)) => ("publish", rejected),
             Verdict::Rpc(Err(rejected)) => ("rpc", rejected),
+            Verdict::SocketEvents(Err(rejected)) => ("events", rejected),
             Verdict::Connection(Ok(_))
             | Verdict::Socket(Ok(_))
             | Verdict::Subscription(Ok(_))
             | Verdict::Publish(Ok(_))
+            | Verdict::SocketEvents(Ok(_))
             | Verdict::Rpc(Ok(_)) => panic!("a yes"),
         }
     }
@@ -833,6 +843,7 @@ mod tests {
             Hook::SubRefresh => "expired expire_at info b64info",
             Hook::Publish => "data b64data skip_history",
             Hook::Rpc => "data b64data",
+            Hook::SocketEvent => "ack state do events",
         };
         let wrong = [
             ("user", "5"),
@@ -858,6 +869,28 @@ mod tests {
                 assert_eq!(verdict.is_err(), is_own, "{hook:?}: {answer}: {verdict:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_answer_about_events_is_read_as_a_whole_or_not_at_all() {
+        let result = yes!(SocketEvents, Hook::SocketEvent, r#"{"result":{"ack":[1],"more":5}}"#);
+        assert_eq!(result, r#"{"ack":[1],"more":5}"#);
+        for nothing in ["{}", "null", r#"{"result":null}"#] {
+            assert_eq!(yes!(SocketEvents, Hook::SocketEvent, nothing), "{}");
+        }
+        for (answer, why) in [
+            (r#"{"result":{"ack":5}}"#, "result: ack: the arguments are not a list"),
+            (r#"{"result":{"do":[{"emit":{"event":"disconnect"}}]}}"#, "is reserved by Socket.IO"),
+            (r#"{"result":{"events":[{},{}]}}"#, "events: 2 answers to 1 events"),
+            (r#"{"result":5}"#, "the result is not an object"),
+            ("[", "expected struct Answer"),
+        ] {
+            let told = asked(Hook::SocketEvent).verdict(answer.as_bytes()).unwrap_err().to_string();
+            assert!(told.contains(why), "{answer}: {told}");
+        }
+        let refused = verdict(Hook::SocketEvent, r#"{"error":{"code":1000,"message":"no"}}"#);
+        let custom = Denied::Custom { code: 1000, message: "no".into(), temporary: false };
+        assert_eq!(no(refused), ("events", Rejected::Denied(custom)));
     }
 
     #[test]

@@ -4,14 +4,16 @@
 //! gets one answer or failure within its hook's timeout, and as much for the wait before it. Every failure is error 100, which tells the client to try
 //! again. Left out: the bodies (`hook_wire`).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::counts::{Counts, HOOKS, place};
 use super::endpoint::{self, Endpoint, Said};
+use super::ends::{self, Ends};
+use super::event_wire;
 use super::hook_wire::Asked;
 use super::http::Client;
 use super::options::{Calls, HookOptions, Options};
@@ -41,12 +43,17 @@ struct Open {
     count: AtomicUsize,
     requests: Semaphore,
     requests_max: usize,
+    /// Socket.IO sockets about whose events a question is open.
+    busy: Arc<ends::Busy>,
+    /// Where ends of sockets go that waited for such a question.
+    late_ends: Mutex<Weak<Ends>>,
 }
 
 /// All unnamed hooks, in the order of [`place`].
-fn all(options: &Options) -> [&Option<HookOptions>; 7] {
-    let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, socket_connect, .. } = options;
-    [connect, refresh, rpc, subscribe, publish, sub_refresh, socket_connect]
+fn all(options: &Options) -> [&Option<HookOptions>; 8] {
+    let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, .. } = options;
+    let Options { socket_connect, socket_event, .. } = options;
+    [connect, refresh, rpc, subscribe, publish, sub_refresh, socket_connect, socket_event]
 }
 
 /// The errors in the options of all hooks.
@@ -81,7 +88,13 @@ impl Hooks {
     ) -> Result<Self, String> {
         let requests_max = options.hook_requests_max.clamp(1, Semaphore::MAX_PERMITS);
         let requests = Semaphore::new(requests_max);
-        let open = Arc::new(Open { count: AtomicUsize::new(0), requests, requests_max });
+        let open = Arc::new(Open {
+            count: AtomicUsize::new(0),
+            requests,
+            requests_max,
+            busy: Arc::default(),
+            late_ends: Mutex::new(Weak::new()),
+        });
         Self::over(open, options, client, mailboxes, counts)
     }
 
@@ -117,8 +130,31 @@ impl Hooks {
 
     /// The number of unanswered questions, and the number of requests among them.
     pub(super) fn open(&self) -> (usize, usize) {
-        let Open { count, requests, requests_max } = &*self.open;
+        let Open { count, requests, requests_max, .. } = &*self.open;
         (count.load(Relaxed), requests_max - requests.available_permits())
+    }
+
+    /// The sockets about whose events a question is open.
+    pub(super) fn busy(&self) -> Arc<ends::Busy> {
+        Arc::clone(&self.open.busy)
+    }
+
+    /// Sets where ends of sockets go that waited for the answer about an event.
+    pub(super) fn report_late_ends_to(&self, to: &Arc<Ends>) {
+        *self.open.late_ends.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(to);
+    }
+
+    /// Handles the end of a question about events of a socket.
+    fn socket_answered(&self, asked: &Asked, verdict: &Verdict) {
+        let (Some(events), Verdict::SocketEvents(outcome)) = (&asked.events, verdict) else { return };
+        let state = outcome.as_ref().ok().and_then(|result| event_wire::state_of(result, events.count));
+        let Some(end) = self.open.busy.finish(&events.sid, state) else { return };
+        let to = self.open.late_ends.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        match to {
+            Some(to) => to.tell_late(end),
+            // A reload has removed the hook.
+            None => drop(end),
+        }
     }
 
     pub(super) fn has(&self, hook: Hook) -> bool {
@@ -146,6 +182,7 @@ impl Hooks {
             Hook::Subscribe => channel().map_or("", |options| &options.subscribe_proxy_name),
             Hook::Publish => channel().map_or("", |options| &options.publish_proxy_name),
             Hook::SubRefresh => channel().map_or("", |options| &options.sub_refresh_proxy_name),
+            Hook::SocketEvent => "",
         };
         self.endpoints.iter().find(|endpoint| endpoint.is(place(asked.hook), name))
     }
@@ -163,8 +200,12 @@ impl Hooks {
         let take = |count: usize| (count < self.open_count_max).then_some(count + 1);
         self.open.count.fetch_update(Relaxed, Relaxed, take).map_err(|_| Busy)?;
         let hooks = Arc::clone(self);
+        if let Some(events) = &asked.events {
+            self.open.busy.begin(&events.sid);
+        }
         runtime.spawn(async move {
             let verdict = hooks.verdict(&asked).await;
+            hooks.socket_answered(&asked, &verdict);
             hooks.open.count.fetch_sub(1, Relaxed);
             if let Some(mailbox) = hooks.mailboxes.get(usize::from(reply_to.shard)) {
                 mailbox.put(&mut vec![Letter::Verdict { reply_to, verdict: Box::new(verdict) }]);

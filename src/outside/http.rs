@@ -58,6 +58,13 @@ pub(super) struct Answered {
     pub(super) is_second: bool,
 }
 
+impl Answered {
+    /// An empty object.
+    pub(super) fn nothing() -> Self {
+        Self { body: Bytes::from_static(b"{}"), is_second: false }
+    }
+}
+
 /// The reason why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {

@@ -8,7 +8,8 @@
 //!   `mint`.
 //! * Hooks: `hooks`, `hook_wire` (requests and answers; `socket_wire` of sockets), `endpoint`, `named` (variables in its URL and headers),
 //!   `http` (the client), `redirect`, `watched`, `trust` (certificates). `states` reports channels with their first
-//!   and last subscriber.
+//!   and last subscriber, `ends` Socket.IO sockets that have ended; `event_wire` has the bodies about these and about
+//!   their events.
 //! * `terms` is common to tokens and hooks; `options` and `counts` are the settings and the metrics of both.
 
 #![expect(clippy::disallowed_methods, reason = "outside the data plane, where time is what a clock says")]
@@ -16,6 +17,8 @@
 mod complaints;
 pub(crate) mod counts;
 mod endpoint;
+mod ends;
+mod event_wire;
 mod hook_wire;
 mod hooks;
 mod http;
@@ -45,6 +48,7 @@ use tokio::runtime::Handle;
 
 use self::counts::{Counts, Open};
 use self::endpoint::Endpoint;
+use self::ends::Ends;
 use self::hook_wire::Asked;
 use self::hooks::Hooks;
 use self::http::Client;
@@ -54,7 +58,7 @@ use self::verifier::Tokens;
 use self::workers::{Job, Queue};
 use crate::hub::home::StateChange;
 use crate::shard::mailbox::{Mailbox, ReplyTo};
-use crate::shard::outside::{Busy, CallRoute, Hook, Outside, Question, Token, Verdict};
+use crate::shard::outside::{Busy, CallRoute, Hook, Outside, Question, SocketEnd, Token, Verdict};
 
 pub use self::mint::mint;
 pub use self::verifier::{refusal, verify};
@@ -79,6 +83,8 @@ pub(crate) struct World {
     hooks: Arc<Hooks>,
     /// Queue of the state hook, if one is configured.
     states: Option<Arc<Telling>>,
+    /// Queue of the hook for ends of sockets, if one is configured.
+    ends: Option<Arc<Ending>>,
     counts: Arc<Counts>,
     workers: Arc<Workers>,
     client: Client,
@@ -108,12 +114,34 @@ impl Drop for Telling {
     }
 }
 
+/// The ends of sockets for their hook, shared by all worlds that have one.
+#[derive(Debug)]
+struct Ending(Arc<Ends>);
+
+impl Ending {
+    fn start(endpoint: Endpoint, hooks: &Hooks, world: (&Client, &Arc<Counts>, &Handle)) -> Arc<Self> {
+        let (client, counts, runtime) = world;
+        let ends = Arc::new(Ends::new(endpoint, client.clone(), hooks.busy(), Arc::clone(counts)));
+        ends.start(runtime);
+        hooks.report_late_ends_to(&ends);
+        Arc::new(Self(ends))
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// A world that is not in use yet.
 #[derive(Debug)]
 pub(crate) struct Renewed {
     world: World,
     /// Endpoint of its state hook.
     state: Option<Endpoint>,
+    /// Endpoint of its hook for ends of sockets.
+    end: Option<Endpoint>,
     /// Whether the keys for tokens differ from the previous ones.
     has_new_keys: bool,
 }
@@ -151,13 +179,26 @@ impl World {
         counts.note_configured(options);
         let tokens = Arc::new(Tokens::new(options, &client, runtime, &counts).map_err(invalid)?);
         let state = state_hook(options, &client, &counts).map_err(invalid)?;
+        let end = end_hook(options, &client, &counts).map_err(invalid)?;
         let hooks = Hooks::new(options, client.clone(), Arc::clone(&mailboxes), &counts).map_err(invalid)?;
         let queue = Arc::new(Queue::new(options.questions_max, options.worker_count.clamp(1, 64)));
         workers::start(&queue, &mailboxes)?;
         let states = state.map(|endpoint| Telling::start(endpoint, &client, &counts, runtime));
+        let ends = end.map(|endpoint| Ending::start(endpoint, &hooks, (&client, &counts, runtime)));
         let (options, hooks, runtime) = (options.clone(), Arc::new(hooks), runtime.clone());
         let workers = Arc::new(Workers(queue));
-        Ok(Arc::new(Self { options, tokens, hooks, states, counts, workers, client, mailboxes, runtime }))
+        Ok(Arc::new(Self {
+            options,
+            tokens,
+            hooks,
+            states,
+            ends,
+            counts,
+            workers,
+            client,
+            mailboxes,
+            runtime,
+        }))
     }
 
     /// A world with other options, except for the number of threads and of concurrent requests, which stay. It takes
@@ -189,11 +230,13 @@ impl World {
             Arc::new(self.hooks.renewed(options, counts).map_err(invalid)?)
         };
         let state = state_hook(options, client, counts).map_err(invalid)?;
+        let end = end_hook(options, client, counts).map_err(invalid)?;
         let mut world = Self {
             options: options.clone(),
             tokens,
             hooks,
             states: None,
+            ends: end.is_some().then(|| self.ends.clone()).flatten(),
             counts: Arc::clone(counts),
             workers: Arc::clone(&self.workers),
             client: client.clone(),
@@ -201,7 +244,7 @@ impl World {
             runtime: self.runtime.clone(),
         };
         world.states = state.is_some().then(|| self.states.clone()).flatten();
-        Ok(Renewed { world, state, has_new_keys })
+        Ok(Renewed { world, state, end, has_new_keys })
     }
 
     /// The counts for the metrics.
@@ -220,6 +263,9 @@ impl World {
         if let Some(Telling(states)) = self.states.as_deref() {
             states.all_sent().await;
         }
+        if let Some(Ending(ends)) = self.ends.as_deref() {
+            ends.all_sent().await;
+        }
     }
 }
 
@@ -232,10 +278,19 @@ fn state_hook(options: &Options, client: &Client, counts: &Arc<Counts>) -> Resul
     Endpoint::new(counts::STATE, "", options, client, Arc::clone(counts)).map(Some)
 }
 
+/// The endpoint of the hook for ends of sockets, if one is configured.
+fn end_hook(options: &Options, client: &Client, counts: &Arc<Counts>) -> Result<Option<Endpoint>, String> {
+    let Some(options) = &options.socket_end else { return Ok(None) };
+    if let Some(fault) = endpoint::faults_of(counts::HOOKS[counts::SOCKET_END], options).into_iter().next() {
+        return Err(fault);
+    }
+    Endpoint::new(counts::SOCKET_END, "", options, client, Arc::clone(counts)).map(Some)
+}
+
 impl Renewed {
     /// Puts the world in force for all later questions.
     pub(crate) fn begin(self) -> Arc<World> {
-        let Self { mut world, state, has_new_keys } = self;
+        let Self { mut world, state, end, has_new_keys } = self;
         world.workers.0.set_open_count_max(world.options.questions_max);
         world.counts.note_configured(&world.options);
         if has_new_keys {
@@ -249,6 +304,17 @@ impl Renewed {
             }
             (None, Some(endpoint)) => {
                 Some(Telling::start(endpoint, &world.client, &world.counts, &world.runtime))
+            }
+        };
+        world.ends = match (world.ends, end) {
+            (_, None) => None,
+            (Some(ending), Some(endpoint)) => {
+                ending.0.renew(endpoint);
+                Some(ending)
+            }
+            (None, Some(endpoint)) => {
+                let of = (&world.client, &world.counts, &world.runtime);
+                Some(Ending::start(endpoint, &world.hooks, of))
             }
         };
         Arc::new(world)
@@ -279,6 +345,12 @@ impl Outside for World {
         }
     }
 
+    fn tell_ends(&self, ends: Vec<SocketEnd>) {
+        if let Some(Ending(told)) = self.ends.as_deref() {
+            told.tell(ends);
+        }
+    }
+
     fn has_hook(&self, hook: Hook) -> bool {
         self.hooks.has(hook)
     }
@@ -294,6 +366,8 @@ pub(crate) fn check(options: &Options) -> Vec<String> {
     let mut faults = verifier::faults(options);
     faults.extend(hooks::faults(options));
     faults.extend(options.state.iter().flat_map(states::faults));
+    let end_name = counts::HOOKS[counts::SOCKET_END];
+    faults.extend(options.socket_end.iter().flat_map(|end| endpoint::faults_of(end_name, end)));
     faults.extend(trust::roots(&options.ca_file).err());
     faults
 }

@@ -84,13 +84,17 @@ pub struct HookOptions {
     pub binary_encoding: bool,
     /// Whether the hook receives the metadata that connect hooks have attached to the connection.
     pub include_connection_meta: bool,
+    /// Secret that signs requests: `X-Throng-Signature` has `sha256=` and the HMAC-SHA256 of the body in hexadecimal digits
+    /// (RFC 2104). Empty: they are not signed.
+    pub signature_secret: String,
 }
 
 impl HookOptions {
     /// Whether the options contain secrets.
     pub fn keeps_secrets(&self) -> bool {
-        let Self { tls, static_http_headers, variables, .. } = self;
-        !tls.key_pem.is_empty() || !static_http_headers.is_empty() || !variables.is_empty()
+        let Self { tls, static_http_headers, variables, signature_secret, .. } = self;
+        let has_secret = !tls.key_pem.is_empty() || !signature_secret.is_empty();
+        has_secret || !static_http_headers.is_empty() || !variables.is_empty()
     }
 
     /// The text with the values of its variables.
@@ -147,6 +151,7 @@ impl Default for HookOptions {
             status_rules: Vec::new(),
             binary_encoding: false,
             include_connection_meta: false,
+            signature_secret: String::new(),
         }
     }
 }
@@ -216,6 +221,10 @@ pub struct Options {
     pub publish: Option<HookOptions>,
     /// Hook for subscriptions that are about to expire.
     pub sub_refresh: Option<HookOptions>,
+    /// Hook for events of Socket.IO sockets.
+    pub socket_event: Option<HookOptions>,
+    /// Hook that is told of Socket.IO sockets that have ended.
+    pub socket_end: Option<HookOptions>,
     /// Hook that receives an event when a channel gets its first subscriber or loses its last.
     pub state: Option<HookOptions>,
     /// Named hooks, to which namespaces refer.
@@ -244,7 +253,7 @@ impl Options {
         let Namespaces { without_namespace, named, .. } = &*self.namespaces;
         let channels = || std::iter::once(without_namespace).chain(named.values());
         match hook {
-            Hook::Connect | Hook::SocketConnect | Hook::Refresh => BTreeSet::new(),
+            Hook::Connect | Hook::SocketConnect | Hook::SocketEvent | Hook::Refresh => BTreeSet::new(),
             Hook::Rpc => self.calls.iter().flat_map(Calls::hooks).collect(),
             Hook::Subscribe => {
                 channels().filter(|c| c.subscribe_proxy_enabled).map(|c| &*c.subscribe_proxy_name).collect()
@@ -272,6 +281,8 @@ impl Default for Options {
             subscribe: None,
             publish: None,
             sub_refresh: None,
+            socket_event: None,
+            socket_end: None,
             state: None,
             proxies: Vec::new(),
             namespaces: Arc::default(),

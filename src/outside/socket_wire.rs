@@ -1,5 +1,6 @@
 //! The connect hook of Socket.IO sockets: the part of its request that is theirs, and its answer.
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -7,9 +8,11 @@ use super::hook_wire::{Unusable, rejection, seconds};
 use super::terms;
 use crate::proto::json::{self, or_default, present};
 use crate::proto::payload;
+use crate::proto::socketio::effects::{self, STATE_BYTES_MAX};
 use crate::shard::outside::{
     Credentials, Hook, Rejected, SocketClaim, SocketRejected, SocketTerms, SocketVerdict,
 };
+use crate::tls::Identity;
 
 /// The fields of a request that describe a socket.
 #[derive(Debug, Serialize)]
@@ -24,6 +27,20 @@ impl<'a> ToldSocket<'a> {
     pub(super) fn new(claim: &'a SocketClaim) -> Self {
         // A socket that is recovered is not asked about again.
         Self { namespace: &claim.namespace, sid: &claim.id, query: &claim.query, recovered: false }
+    }
+}
+
+/// A client's verified certificate; not part of Centrifugo's protocol. It is in the body, where no client can forge
+/// it.
+#[derive(Debug, Serialize)]
+pub(super) struct ToldCertificate<'a> {
+    name: &'a str,
+    sha256: String,
+}
+
+impl<'a> ToldCertificate<'a> {
+    pub(super) fn new(identity: &'a Identity) -> Self {
+        Self { name: &identity.name, sha256: HEXLOWER.encode(&identity.sha256) }
     }
 }
 
@@ -59,10 +76,12 @@ struct SocketResult<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     state: Option<&'a RawValue>,
     rooms: Option<Vec<String>>,
+    #[serde(rename = "do", borrow)]
+    effects: Option<&'a RawValue>,
 }
 
 impl SocketResult<'_> {
-    fn terms(self) -> Result<SocketTerms, &'static str> {
+    fn terms(self) -> Result<SocketTerms, Unusable> {
         let credentials = Credentials {
             user: self.user.unwrap_or_default(),
             info: payload::read(self.info, self.b64info.as_deref())?,
@@ -70,7 +89,15 @@ impl SocketResult<'_> {
             ..Credentials::default()
         };
         let state = self.state.map(terms::one_line).unwrap_or_default();
-        Ok(SocketTerms { credentials, state, rooms: self.rooms.unwrap_or_default() })
+        if state.len() > STATE_BYTES_MAX {
+            return Err(Unusable::Answer(format!("result: state: more than {STATE_BYTES_MAX} bytes")));
+        }
+        let effects = self.effects.map_or("", RawValue::get);
+        if !effects.is_empty() {
+            effects::read_list(effects).map_err(|why| Unusable::Answer(format!("result: {why}")))?;
+        }
+        let effects = effects.to_owned();
+        Ok(SocketTerms { credentials, state, rooms: self.rooms.unwrap_or_default(), effects })
     }
 }
 
@@ -112,7 +139,9 @@ mod tests {
         let terms = terms.unwrap().unwrap();
         assert_eq!((&*terms.credentials.user, &*terms.credentials.info), ("ann", &br#"{"n": 1}"#[..]));
         assert_eq!((terms.credentials.expire_at_s, &*terms.state), (9, &br#"{"a":1}"#[..]));
-        assert_eq!(terms.rooms, ["r", "s"]);
+        assert_eq!((terms.rooms, &*terms.effects), (vec!["r".to_owned(), "s".to_owned()], ""));
+        let does = verdict(br#"{"result":{"do":[{"join":{"rooms":"r"}}]}}"#).unwrap().unwrap();
+        assert_eq!(does.effects, r#"[{"join":{"rooms":"r"}}]"#);
         let refused = |answer: &[u8]| verdict(answer).unwrap().unwrap_err();
         for nothing in [&b"null"[..], b"{}", br#"{"result":null}"#] {
             assert_eq!(refused(nothing).rejected, Rejected::NoCredentials);
@@ -129,9 +158,15 @@ mod tests {
             br#"{"disconnect":{"code":3500}}"#,
             br#"{"result":{"rooms":"r"}}"#,
             br#"{"result":{"b64info":"?"}}"#,
+            br#"{"result":{"do":[{"ack":{}}]}}"#,
+            br#"{"result":{"do":[{"emit":{"event":"connect"}}]}}"#,
             b"",
         ] {
             assert!(verdict(wrong).is_err(), "{}", String::from_utf8_lossy(wrong));
         }
+        let with_state = |bytes| format!("{{\"result\":{{\"state\":\"{}\"}}}}", "x".repeat(bytes));
+        assert!(verdict(with_state(STATE_BYTES_MAX - 2).as_bytes()).is_ok());
+        let why = verdict(with_state(STATE_BYTES_MAX - 1).as_bytes()).unwrap_err().to_string();
+        assert!(why.contains("state: more than 65536 bytes"), "{why}");
     }
 }

@@ -3,6 +3,7 @@
 mod backend;
 mod hooks;
 mod key_sets;
+mod sockets;
 mod states;
 mod tokens;
 

@@ -4,6 +4,7 @@
 //! then admits or refuses it. Only sessions with sockets have such clients; the others do nothing.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use super::centrifuge::code_of;
 use super::socketio::Session as SocketIo;
@@ -127,6 +128,11 @@ impl<S> Session<S> {
     /// The number of users for which homes count the connection.
     pub(crate) fn counted_user_count(&self) -> usize {
         self.sockets().map_or(0, |session| session.sockets.counted_user_count())
+    }
+
+    /// Ends the counting of the connection for its users; returns them, each once.
+    pub(crate) fn release_users(&mut self) -> Vec<Arc<str>> {
+        self.sockets_mut().map(|session| session.sockets.wake().release_users()).unwrap_or_default()
     }
 
     /// Changes the identities of a user.

@@ -49,13 +49,15 @@ pub(crate) enum EventRefusal {
     Argument,
     /// One of its effects cannot be carried out.
     Effect,
+    /// The hook failed.
+    Hook,
     /// Its client has gone meanwhile.
     Gone,
 }
 
 impl EventRefusal {
     /// The values of the label, each at its place.
-    pub(crate) const NAMES: [&str; 6] = ["no_rule", "dropped", "rate", "argument", "effect", "gone"];
+    pub(crate) const NAMES: [&str; 7] = ["no_rule", "dropped", "rate", "argument", "effect", "hook", "gone"];
 
     /// The place at which it is counted.
     pub(crate) fn place(self) -> usize {
@@ -85,8 +87,8 @@ pub(crate) fn command_place(ask: &Ask) -> usize {
     match ask {
         Ask::Identify(_) | Ask::Claim(_) => 0,
         Ask::Enter(_) | Ask::Return(_) => 1,
-        // A question to the shard itself is not counted.
-        Ask::Leave { .. } | Ask::LeaveGroup { .. } | Ask::Rooms { .. } => 2,
+        // The last three are not counted.
+        Ask::Leave { .. } | Ask::LeaveGroup { .. } | Ask::Event(_) | Ask::Ended(_) | Ask::Rooms { .. } => 2,
         Ask::Publish { .. } | Ask::Emit(_) | Ask::OrderSockets(_) => 3,
         Ask::Presence { .. } => 4,
         Ask::PresenceStats { .. } => 5,

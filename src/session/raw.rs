@@ -479,6 +479,7 @@ pub(super) fn joined<H: Handler>(
         | Reply::Gathered(_)
         | Reply::Renewed { .. }
         | Reply::RenewedIn { .. }
+        | Reply::Hooked(_)
         | Reply::Rooms(_) => return Ok(()),
     };
     handler.joined(state, channel, outcome, &mut peer);

@@ -241,7 +241,7 @@ fn check_connecting<K, S>(key: Key, conn: &Conn<K, S>) {
     let bytes: usize = client.waiting.iter().map(Waiting::bytes).sum();
     assert_eq!(client.waiting_bytes, bytes, "what waits is counted: {key:?}");
     if !client.waiting.is_empty() {
-        let is_asked = conn.awaited_count > 0 || client.asked_outside() > 0;
+        let is_asked = conn.awaited_count > 0 || client.asked_outside() > 0 || conn.has_events_left();
         let is_awaited = is_connecting || is_asked || conn.outbox.is_some() || conn.is_unread;
         assert!(is_awaited, "commands wait for something that comes: {key:?}");
     }

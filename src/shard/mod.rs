@@ -205,11 +205,12 @@ impl<W: World> Shard<W> {
         self.serve_newcomers();
         self.door.accept();
         self.handle_own_letters();
-        self.clients().tell_states();
         self.carry().flush_dirty();
         self.channels().finish_endings();
         // Answers to polls of this shard.
         self.handle_own_letters();
+        self.clients().tell_states();
+        self.clients().tell_ends();
         self.carry().count_pressed();
         self.carry().bury();
         self.tidy();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::mailbox::ReplyTo;
 use crate::base::payload::Payload;
 use crate::hub::home::StateChange;
-use crate::hub::words::Denied;
+use crate::hub::words::{Denied, EventEnd};
 use crate::tls::Identity;
 
 /// Answers the questions of shards. One per process; called in the shards' threads, so it must not block.
@@ -27,6 +27,9 @@ pub trait Outside: Debug + Send + Sync {
     /// Reports to the application which channels have got their first subscriber, and which have lost their last, in
     /// that order. Events that cannot be queued are counted.
     fn tell_states(&self, states: Vec<StateChange>);
+
+    /// Reports to the application which sockets have ended. Those that cannot be queued are counted.
+    fn tell_ends(&self, _ends: Vec<SocketEnd>) {}
 
     /// Whether the application's hook decides about this, in place of the configuration.
     fn has_hook(&self, hook: Hook) -> bool;
@@ -71,6 +74,8 @@ pub enum Hook {
     Publish,
     /// Subscriptions about to expire.
     SubRefresh,
+    /// Events of Socket.IO sockets.
+    SocketEvent,
 }
 
 /// A token to verify.
@@ -180,6 +185,51 @@ pub enum Question {
         /// Name of the channel.
         channel: String,
     },
+    /// Call the hook for events of a Socket.IO socket.
+    SocketEvents {
+        /// The client.
+        who: Who,
+        /// The socket and its events.
+        events: Box<SocketEvents>,
+    },
+}
+
+/// Events of a Socket.IO socket, for the application's hook.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketEvents {
+    /// The id of the socket. Of each one question is open at a time.
+    pub sid: String,
+    /// Members of the request's object, in JSON.
+    pub fields: String,
+    /// The number of events.
+    pub count: usize,
+    /// The rooms of the socket, if the hook gets them.
+    pub rooms: Option<Vec<String>>,
+}
+
+/// The end of a Socket.IO socket, for the application's hook.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketEnd {
+    /// The connection's id.
+    pub client: String,
+    /// Headers for the hook.
+    pub headers: Headers,
+    /// The id of the socket.
+    pub sid: String,
+    /// Members of the report's object, in JSON.
+    pub fields: String,
+    /// The application's data of the socket, JSON.
+    pub state: Option<String>,
+    /// The rooms in which it was.
+    pub rooms: Vec<String>,
+}
+
+impl SocketEnd {
+    /// The end of a socket that was in these rooms.
+    pub(crate) fn new(end: EventEnd, rooms: Vec<String>) -> Self {
+        let EventEnd { client, sid, fields, state, .. } = end;
+        Self { client: client.into(), headers: Headers::default(), sid: sid.into(), fields, state, rooms }
+    }
 }
 
 /// An answer from outside.
@@ -195,6 +245,8 @@ pub enum Verdict {
     Publish(Result<Replaced, Rejected>),
     /// From a call: the result.
     Rpc(Result<Payload, Rejected>),
+    /// From the hook for events of a socket: the result, JSON, which has been read once.
+    SocketEvents(Result<String, Rejected>),
 }
 
 /// The claim of a client that asks for a socket.
@@ -222,6 +274,8 @@ pub struct SocketTerms {
     pub state: Vec<u8>,
     /// Rooms that the socket enters.
     pub rooms: Vec<String>,
+    /// Effects for which the socket is connected, a list in raw JSON that has been read once; empty for none.
+    pub effects: String,
 }
 
 /// The rejection of a socket.

@@ -75,6 +75,7 @@ impl<W: World> Shard<W> {
         let refusal = match carry.conns.entry_mut(key) {
             // The last output of a session that has ended.
             Some(conn) if conn.socket.is_none() && conn.outbox.is_some() && conn.stage != Stage::Open => None,
+            Some(conn) if conn.has_left => Some(PollRefusal::UnknownSession),
             Some(conn) if conn.stage == Stage::Open && conn.session.is_polled() => {
                 conn.heard = heard;
                 None
@@ -94,6 +95,7 @@ impl<W: World> Shard<W> {
         let carry = self.carry();
         let heard = carry.beat_now();
         let refusal = match carry.conns.entry_mut(key) {
+            Some(conn) if conn.has_left => Some(PollRefusal::UnknownSession),
             Some(conn) if conn.stage == Stage::Open && conn.session.is_polled() => {
                 conn.heard = heard;
                 None

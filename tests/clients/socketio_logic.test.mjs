@@ -1,14 +1,24 @@
 // The official Socket.IO client against the built server without an application: development mode and rules.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { after, afterEach, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
 import { LIMIT, event, until } from "./harness.mjs";
-import { Server } from "./server.mjs";
+import { Server, freePort } from "./server.mjs";
 
 const sockets = [];
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.disconnect();
 });
+
+/** Waits until a promise of this is true. */
+async function eventually(condition) {
+  const end = Date.now() + 10_000;
+  while (!(await condition())) {
+    assert.ok(Date.now() < end, "it never happened");
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}
 
 /** A connected socket, with the events that it got. */
 async function connect(server, namespace = "/", options = {}) {
@@ -100,3 +110,46 @@ describe("rules", () => {
     assert.ok(count >= 2 && count < 5, count);
   });
 });
+
+for (const [language, command] of [
+  ["Node", [process.execPath, "examples/socketio_backend.mjs"]],
+  ["Python", ["python3", "examples/socketio_backend.py"]],
+])
+  describe(`the example backend in ${language}`, () => {
+    let server, backend, address;
+    before(async () => {
+      address = `127.0.0.1:${await freePort()}`;
+      backend = spawn(command[0], [...command.slice(1), address], { env: { ...process.env, SECRET: "s3cret" }, stdio: "inherit" });
+      const hook = (name) => ({ enabled: true, endpoint: `http://${address}/${name}`, timeout: "10s", signature_secret: "s3cret" });
+      const proxy = { event: hook("event"), disconnect: hook("disconnect") };
+      server = await Server.start([], undefined, { client: { insecure: true }, socketio: { enabled: true, proxy } });
+      await eventually(() => fetch(`http://${address}/event`, { method: "POST", body: "{}" }).then(({ status }) => status === 403, () => false));
+    });
+    after(async () => {
+      backend.kill();
+      await server.kill();
+    });
+
+    test("is a chat with rooms and answers", LIMIT, async () => {
+      const [ann, ben, eve] = await Promise.all(["websocket", "polling", "websocket"].map((name) => connect(server, "/", { transports: [name] })));
+      assert.deepEqual(await ann.emitWithAck("chat message", "early"), { error: "join a room first" });
+      assert.deepEqual(await ann.emitWithAck("join", "den", "ann"), { members: ["ann"] });
+      assert.deepEqual(await ben.emitWithAck("join", "den", "ben"), { members: ["ann", "ben"] });
+      assert.deepEqual(await eve.emitWithAck("join", "attic", "eve"), { members: ["eve"] });
+      assert.deepEqual(await Promise.all(Array.from({ length: 20 }, (_, n) => ann.emitWithAck("chat message", n))), Array(20).fill("ok"));
+      await until(() => ben.told.length === 20 && ann.told.length === 21, () => JSON.stringify([ann.told, ben.told]));
+      assert.deepEqual(ben.told, Array.from({ length: 20 }, (_, n) => ["chat message", "ann", n]));
+      assert.deepEqual(ann.told[0], ["came", "ben"]);
+      assert.equal(await ben.emitWithAck("leave"), "ok");
+      await until(() => ann.told.length === 22);
+      assert.deepEqual(ann.told[21], ["went", "ben"]);
+      assert.deepEqual(eve.told, []);
+      assert.ok("error" in (await eve.emitWithAck("dance")));
+      // The end is reported, so the room is empty for the next one.
+      const gone = event(ann, "disconnect");
+      ann.emit("bye");
+      assert.equal(await gone, "io server disconnect");
+      const fay = await connect(server);
+      await eventually(async () => (await fay.emitWithAck("join", "den", "fay")).members.length === 1);
+    });
+  });

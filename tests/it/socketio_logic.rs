@@ -1,5 +1,8 @@
 //! Socket.IO without an application of its own: development mode, and rules of the configuration, of the built server.
 
+use serde_json::{Value, json};
+
+use crate::support::application::{Application, hook};
 use crate::support::peer::TEXT;
 use crate::support::{Peer, Server};
 
@@ -167,7 +170,11 @@ fn a_reload_takes_other_rules_for_live_sockets() {
     std::fs::write(&path, RULES.replace("ack = \"$args\"", "ack = [\"new\", \"$0\"]")).unwrap();
     server.signal("HUP");
     server.await_metric("throng_config_reloads_total", 1);
-    asks(&mut ann, "422[\"echo\",1]", "432[\"new\",1]");
+    // The shards take the rules soon after.
+    while {
+        ann.send(TEXT, "422[\"echo\",1]");
+        text(&mut ann) != "432[\"new\",1]"
+    } {}
     // A wrong rule changes nothing, and is named.
     std::fs::write(&path, RULES.replace("do = \"ack\"", "do = \"akc\"")).unwrap();
     server.signal("HUP");
@@ -194,4 +201,255 @@ fn the_rules_of_the_document_are_a_chat() {
     for peer in [&mut ann, &mut bob] {
         assert_eq!(text(peer), "42[\"chat message\",{\"room\":\"lobby\",\"text\":\"hello\"}]");
     }
+}
+
+#[test]
+fn the_hooks_of_the_document_are_a_configuration() {
+    let document = include_str!("../../docs/SOCKETIO.md");
+    let (_, hooks) = document.split_once("```toml hooks\n").unwrap();
+    let server = Server::configured(hooks.split_once("\n```").unwrap().0, &[]);
+    client(&server, "");
+}
+
+/// A server whose events and ends go to the application.
+fn hooked(application: &Application, more: &Value) -> Server {
+    hooked_with(application, more, &json!({}))
+}
+
+/// Such a server with more options of Socket.IO; a connect hook is asked if `connect` is among them.
+fn hooked_with(application: &Application, more: &Value, socketio: &Value) -> Server {
+    application.server(|application| {
+        let enabled = |name: &str| {
+            let mut hook = hook(application, name);
+            hook["enabled"] = true.into();
+            hook
+        };
+        let mut event = enabled("event");
+        let mut put = |to: &mut Value, more: &Value| {
+            to.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        };
+        put(&mut event, more);
+        let mut socketio = socketio.clone();
+        let asks = socketio.as_object_mut().unwrap().remove("connect").is_some();
+        let mut proxy = json!({"event": event, "disconnect": enabled("disconnect")});
+        if asks {
+            proxy["connect"] = enabled("connect");
+        }
+        let own = json!({
+            "enabled": true,
+            "events_waiting_max": 2,
+            "proxy": proxy,
+            "rules": [{"event": "echo", "do": "ack", "ack": "$args"}]
+        });
+        put(&mut socketio, &own);
+        let client = if asks { json!({}) } else { json!({"insecure": true}) };
+        json!({"client": client, "socketio": socketio, "shards": 3})
+    })
+}
+
+fn emit(event: &str, to: &str) -> Value {
+    json!({"emit": {"event": event, "to": to}})
+}
+
+#[test]
+fn a_hook_answers_events_one_after_the_other_with_effects() {
+    let application = Application::start();
+    let server = hooked(&application, &json!({"include_rooms": true}));
+    let mut ann = client(&server, "");
+    let mut bob = client(&server, "");
+    ann.send(TEXT, "421[\"join\",\"den\"]");
+    ann.send(TEXT, "422[\"say\",{\"text\":\"hi\"}]");
+    let asked = application.answer(
+        "event",
+        json!({"result": {"ack": ["in"], "state": {"room": "den"}, "do": [{"join": {"rooms": "den"}}]}}),
+    );
+    let sid = asked["sid"].as_str().unwrap().to_owned();
+    let expected = json!({
+        "client": asked["client"], "sid": sid, "namespace": "/", "user": "", "event": "join", "args": ["den"],
+        "ack": true, "rooms": [],
+    });
+    assert_eq!(asked, expected);
+    assert_eq!(text(&mut ann), "431[\"in\"]");
+    let emit = |to: &str| json!({"emit": {"event": "said", "args": ["hi"], "to": to}});
+    let asked = application.answer("event", json!({"result": {"do": [emit("den"), emit(&sid)]}}));
+    assert_eq!((&asked["state"], &asked["rooms"]), (&json!({"room": "den"}), &json!(["den"])));
+    assert_eq!(
+        (text(&mut ann), text(&mut ann)),
+        ("42[\"said\",\"hi\"]".to_owned(), "42[\"said\",\"hi\"]".to_owned())
+    );
+    // A rule has its own events, and those of one client do not wait for another's.
+    bob.send(TEXT, "42[\"slow\"]");
+    let slow = application.question("event");
+    asks(&mut ann, "423[\"echo\",1]", "433[1]");
+    // The end is reported with the rooms, behind the last answer.
+    drop(ann);
+    let end = application.answer("disconnect", json!({}));
+    let reason = end["reason"].as_str().unwrap();
+    assert!(["transport close", "transport error"].contains(&reason), "{reason}");
+    assert_eq!(
+        (&end["rooms"], &end["state"], end["sid"].as_str()),
+        (&json!(["den"]), &json!({"room": "den"}), Some(&*sid))
+    );
+    drop(bob);
+    server.await_metric_with("throng_transport_sessions", "socketio", 0);
+    slow.answer(json!({"result": {"ack": [1], "state": 5}}));
+    assert_eq!(application.answer("disconnect", json!({}))["state"], 5);
+    server.await_metric_with("throng_socketio_events_refused_total", "gone", 1);
+    server.await_metric("throng_socketio_ends_waiting", 0);
+}
+
+/// One client floods the hook, which does not answer: it is not read, and others are served.
+#[test]
+fn a_silent_hook_stops_its_client_and_nobody_else() {
+    let application = Application::start();
+    let server = hooked(&application, &json!({"ack_error": true}));
+    let mut flood = client(&server, "");
+    for n in 0..10_u32 {
+        flood.send(TEXT, format!("42{n}[\"say\",{n}]"));
+    }
+    let first = application.question("event");
+    let mut other = client(&server, "");
+    asks(&mut other, "421[\"echo\",1]", "431[1]");
+    // An answer that cannot be carried out loses its event; those behind it go on in their order.
+    first.answer(json!({"result": {"do": [{"emit": {"event": "connect"}}]}}));
+    assert_eq!(text(&mut flood), "430[{\"error\":{\"code\":100,\"message\":\"internal server error\"}}]");
+    for n in 1..10 {
+        let asked = application.answer("event", json!({"result": {"ack": [n]}}));
+        assert_eq!(asked["args"], json!([n]));
+        assert_eq!(text(&mut flood), format!("43{n}[{n}]"));
+    }
+    assert_eq!(server.metric_with("throng_socketio_events_refused_total", "\"hook\""), 1);
+    let failed =
+        server.metric_with("throng_hook_failures_total", "hook=\"socketio_event\",reason=\"nonsense\"");
+    assert_eq!(failed, 1);
+    // The application ends a connection.
+    other.send(TEXT, "42[\"bye\"]");
+    application.answer("event", json!({"disconnect": {"code": 4001, "reason": "enough"}}));
+    assert_eq!(other.frame().close_code(), Some(4001));
+}
+
+#[test]
+fn the_connect_hook_begins_the_state_and_has_effects() {
+    let application = Application::start();
+    let server = hooked_with(&application, &json!({"ack_error": true}), &json!({"connect": true}));
+    let mut peer = Peer::open(server.address, PATH);
+    assert!(text(&mut peer).starts_with("0{"));
+    peer.send(TEXT, "40");
+    let result = json!({
+        "user": "ann", "state": {"n": 1}, "rooms": ["news"],
+        "do": [{"join": {"rooms": "den"}}, emit("hello", "den"), emit("paper", "news")],
+    });
+    application.answer("connect", json!({"result": result}));
+    assert!(text(&mut peer).starts_with("40{"));
+    assert_eq!([text(&mut peer), text(&mut peer)], ["42[\"hello\"]", "42[\"paper\"]"]);
+    peer.send(TEXT, "421[\"say\"]");
+    let large = json!({"result": {"ack": [], "state": "x".repeat(64 << 10)}});
+    let asked = application.answer("event", large);
+    assert_eq!((&asked["user"], &asked["state"]), (&json!("ann"), &json!({"n": 1})));
+    assert!(text(&mut peer).starts_with("431[{\"error\":{\"code\":100,"));
+    let reason = "hook=\"socketio_event\",reason=\"nonsense\"";
+    server.await_metric_with("throng_hook_failures_total", reason, 1);
+    peer.send(TEXT, "422[\"say\"]");
+    let asked = application.answer("event", json!({"result": {"do": [{"disconnect": {}}]}}));
+    assert_eq!(asked["state"], json!({"n": 1}), "what is too large changes nothing");
+    assert_eq!(text(&mut peer), "41");
+    let end = application.answer("disconnect", json!({}));
+    assert_eq!((&end["reason"], &end["user"]), (&json!("server namespace disconnect"), &json!("ann")));
+}
+
+/// What a client says last is not lost, though it leaves at once.
+#[test]
+fn events_of_a_client_that_has_left_are_handled_before_its_end() {
+    for (goodbye, reason) in [("41", "client namespace disconnect"), ("", "transport close")] {
+        let application = Application::start();
+        let server = hooked(&application, &json!({"include_rooms": true}));
+        let mut bob = client(&server, "");
+        let mut ann = client(&server, "");
+        for n in 0..5 {
+            ann.send(TEXT, format!("42[\"say\",{n}]"));
+        }
+        if !goodbye.is_empty() {
+            ann.send(TEXT, goodbye);
+        }
+        drop(ann);
+        for n in 0..5 {
+            let does =
+                json!([{"join": {"rooms": format!("room {n}")}}, {"emit": {"event": "said", "args": [n]}}]);
+            let asked = application.answer("event", json!({"result": {"do": does, "state": n, "ack": [n]}}));
+            assert_eq!(asked["args"], json!([n]), "{reason}");
+            assert_eq!(asked["rooms"].as_array().unwrap().len(), n);
+            assert_eq!(text(&mut bob), format!("42[\"said\",{n}]"));
+        }
+        let end = application.answer("disconnect", json!({}));
+        assert_eq!((&end["reason"], &end["state"]), (&json!(reason), &json!(4)));
+        assert_eq!(end["rooms"].as_array().unwrap().len(), 5);
+        assert_eq!(server.metric_with("throng_socketio_events_refused_total", "\"gone\""), 0);
+    }
+}
+
+/// The private id in the answer to CONNECT, and the socket's id.
+fn connected(peer: &mut Peer) -> (String, String) {
+    let answer = text(peer);
+    let answer: Value = serde_json::from_str(answer.strip_prefix("40").unwrap()).unwrap();
+    (answer["pid"].as_str().unwrap().to_owned(), answer["sid"].as_str().unwrap().to_owned())
+}
+
+fn opened(server: &Server, auth: &str) -> Peer {
+    let mut peer = Peer::open(server.address, PATH);
+    assert!(text(&mut peer).starts_with("0{"));
+    peer.send(TEXT, format!("40{auth}"));
+    peer
+}
+
+/// A client that returns has its state, behind the answers to what it sent before; its end is not reported.
+#[test]
+fn a_state_returns_with_its_socket() {
+    let application = Application::start();
+    let server = hooked_with(&application, &json!({}), &json!({"recovery_ttl": "60s"}));
+    let mut ann = opened(&server, "");
+    let (pid, sid) = connected(&mut ann);
+    for n in 1..6_u32 {
+        // The answer to the last event of a connection comes when the client is already back.
+        ann.send(TEXT, "42[\"count\"]");
+        let open = application.question("event");
+        drop(ann);
+        ann = opened(&server, &json!({"pid": pid}).to_string());
+        let state = open.body.get("state").cloned();
+        assert_eq!((state, &open.body["sid"]), ((n > 1).then(|| json!({"n": n - 1})), &json!(sid)));
+        open.answer(json!({"result": {"state": {"n": n}}}));
+        assert_eq!(connected(&mut ann), (pid.clone(), sid.clone()));
+    }
+    assert_eq!(server.metric("throng_socketio_ends_total"), 0);
+}
+
+#[test]
+fn the_end_of_a_socket_that_was_kept_is_reported_when_its_time_is_over() {
+    let application = Application::start();
+    let server = hooked_with(&application, &json!({}), &json!({"recovery_ttl": "1s"}));
+    let mut ann = opened(&server, "");
+    let (_, sid) = connected(&mut ann);
+    ann.send(TEXT, "42[\"join\"]");
+    application.answer("event", json!({"result": {"state": 1, "do": [{"join": {"rooms": ["a", "b"]}}]}}));
+    asks(&mut ann, "421[\"echo\"]", "431[]");
+    drop(ann);
+    let mut end = application.answer("disconnect", json!({}));
+    end["rooms"].as_array_mut().unwrap().sort_by_key(Value::to_string);
+    let client = end["client"].clone();
+    let told = json!({
+        "client": client, "sid": sid, "namespace": "/", "user": "", "reason": end["reason"],
+        "recovery_expired": true, "state": 1, "rooms": ["a", "b"],
+    });
+    assert_eq!(end, told);
+    assert_eq!(server.metric("throng_socketio_ends_total"), 1);
+}
+
+#[test]
+fn the_end_of_a_socket_whose_term_is_over_says_so() {
+    let application = Application::start();
+    let server = hooked_with(&application, &json!({}), &json!({"connect": true}));
+    let _peer = opened(&server, "");
+    let now_s = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    application.answer("connect", json!({"result": {"user": "ann", "expire_at": now_s + 2}}));
+    let end = application.answer("disconnect", json!({}));
+    assert_eq!((&end["expired"], &end["user"]), (&json!(true), &json!("ann")));
 }

@@ -22,6 +22,7 @@ mod device;
 mod fan;
 mod gathered;
 mod harness;
+mod hooked;
 mod hostile;
 mod late;
 mod model;

@@ -73,6 +73,7 @@ impl Oracle {
             | Question::Refresh { .. }
             | Question::Rpc { .. }
             | Question::SocketConnect { .. }
+            | Question::SocketEvents { .. }
             | Question::SubRefresh { .. }) => panic!("nobody has a hook for {other:?}"),
         };
         Some((reply_to.shard, Letter::Verdict { reply_to, verdict: Box::new(verdict) }))
@@ -120,6 +121,7 @@ impl Outside for Oracle {
             | Question::Refresh { .. }
             | Question::Rpc { .. }
             | Question::SocketConnect { .. }
+            | Question::SocketEvents { .. }
             | Question::SubRefresh { .. } => {}
         }
         self.asked.lock().unwrap().push((reply_to, question));
@@ -137,7 +139,7 @@ impl Outside for Oracle {
             Hook::Connect => self.hooks_connect,
             Hook::Subscribe => self.hooks_subscribe,
             Hook::Publish => self.hooks_publish,
-            Hook::Refresh | Hook::Rpc | Hook::SubRefresh | Hook::SocketConnect => false,
+            Hook::Refresh | Hook::Rpc | Hook::SubRefresh | Hook::SocketConnect | Hook::SocketEvent => false,
         }
     }
 }

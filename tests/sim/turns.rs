@@ -192,6 +192,7 @@ impl Scene {
             Question::ConnectionToken(_) => known(),
             other @ (Question::Connect { .. }
             | Question::SocketConnect { .. }
+            | Question::SocketEvents { .. }
             | Question::Refresh { .. }
             | Question::SubRefresh { .. }) => {
                 panic!("nobody asks {other:?}")

@@ -152,6 +152,8 @@ fn reply_to<'a>(ask: &'a Ask, none: &'a Position, name_bytes_max: usize) -> Repl
         | Ask::OrderSockets(_)
         | Ask::LeaveGroup { .. }
         | Ask::Return(_)
+        | Ask::Event(_)
+        | Ask::Ended(_)
         | Ask::Rooms { .. } => {
             panic!("{ask:?} is not a client's to ask")
         }

@@ -55,7 +55,7 @@ fn judged(token: Token<'_>) -> bool {
             return true;
         }
         Verdict::Connection(Err(rejected)) | Verdict::Subscription(Err(rejected)) => rejected,
-        other @ (Verdict::Socket(_) | Verdict::Publish(_) | Verdict::Rpc(_)) => {
+        other @ (Verdict::Socket(_) | Verdict::Publish(_) | Verdict::Rpc(_) | Verdict::SocketEvents(_)) => {
             panic!("no answer to a token: {other:?}")
         }
     };

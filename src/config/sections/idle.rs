@@ -48,6 +48,8 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
             &sections.socket_connect.endpoint,
         ),
         ("client.proxy.refresh", "", sections.refresh_enabled, &sections.refresh.endpoint),
+        ("socketio.proxy.event", "", sections.socket_event_enabled, &sections.socket_event.endpoint),
+        ("socketio.proxy.disconnect", "", sections.socket_end_enabled, &sections.socket_end.endpoint),
         ("rpc.proxy", "rpc.without_namespace.proxy_enabled = true", asks("rpc"), &sections.rpc.endpoint),
         (
             "channel.proxy.subscribe",

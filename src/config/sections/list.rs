@@ -352,6 +352,31 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         "What happens for events of Socket.IO clients; the first rule that matches applies",
         |s| Slot::SocketRules(&mut s.socketio.rules),
     ),
+    key("socketio.proxy.event.enabled", "Call the hook for events of Socket.IO sockets", |s| {
+        Slot::Switch(&mut s.socket_event_enabled)
+    }),
+    key(
+        "socketio.proxy.event.events",
+        "Patterns of the events that go to the hook whatever the rules say, with * for any run of characters. Empty: \
+        those that no rule takes",
+        |s| Slot::Texts(&mut s.event_hook.events),
+    ),
+    key(
+        "socketio.proxy.event.batch_max",
+        "Events of one socket in one request to the hook: those that wait go together, in a list. 1: one, not in a list",
+        |s| Slot::Count(&mut s.event_hook.batch_max, 1..=1000),
+    ),
+    key(
+        "socketio.proxy.event.ack_error",
+        "When the hook fails, an event that wants an answer gets an error; otherwise none",
+        |s| Slot::Switch(&mut s.event_hook.acks_errors),
+    ),
+    key("socketio.proxy.event.include_rooms", "Send the rooms of the socket to the hook", |s| {
+        Slot::Switch(&mut s.event_hook.includes_rooms)
+    }),
+    key("socketio.proxy.disconnect.enabled", "Tell the hook of Socket.IO sockets that have ended", |s| {
+        Slot::Switch(&mut s.socket_end_enabled)
+    }),
     key(
         "socketio.events_waiting_max",
         "Events of one Socket.IO socket that wait for those before them; at this number nothing more is read from it",

@@ -23,6 +23,7 @@ use super::{ApiOptions, ClientOptions, Config, ControlPaths, Rates, ServerTls, S
 use crate::hub::codes::CodeRule;
 use crate::hub::options::{ChannelOptions, DataFormat};
 use crate::outside::options::{HookOptions, NamedVariables, TokenOptions};
+use crate::session::socketio::EventHook;
 use crate::session::{SocketIoOptions, Transport};
 
 pub use aliases::{ALIASES, Alias, Unit};
@@ -60,6 +61,11 @@ pub struct Sections {
     subscribe: HookOptions,
     publish: HookOptions,
     sub_refresh: HookOptions,
+    socket_event_enabled: bool,
+    socket_event: HookOptions,
+    event_hook: EventHook,
+    socket_end_enabled: bool,
+    socket_end: HookOptions,
     state: HookOptions,
     without_namespace: ChannelOptions,
     namespaces: Vec<Named<ChannelOptions>>,
@@ -268,7 +274,7 @@ impl Sections {
     /// Gives all hooks the variables that their texts may name.
     pub(super) fn give_variables(&mut self, variables: &NamedVariables) {
         let Self { connect, refresh, rpc, subscribe, publish, sub_refresh, state, proxies, .. } = self;
-        let of_sockets = [&mut self.socket_connect];
+        let of_sockets = [&mut self.socket_connect, &mut self.socket_event, &mut self.socket_end];
         let unnamed = [connect, refresh, rpc, subscribe, publish, sub_refresh, state].into_iter();
         let unnamed = unnamed.chain(of_sockets);
         for hook in unnamed.chain(proxies.iter_mut().map(|named| &mut named.options)) {

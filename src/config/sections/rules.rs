@@ -48,6 +48,7 @@ fn outside_conflict(told: &str) -> Conflict {
         "connect" | "refresh" => format!("client.proxy.{name}"),
         "rpc" => "rpc.proxy".to_owned(),
         "socketio_connect" => SOCKET_CONNECT.to_owned(),
+        "socketio_event" | "socketio_disconnect" => name.replacen('_', ".proxy.", 1),
         _ => format!("channel.proxy.{name}"),
     };
     let path = match option.strip_prefix("the ").and_then(|rest| rest.split_once(" hook's ")) {
@@ -191,6 +192,10 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
     rule(sections.connect_enabled, &sections.connect, "client.proxy.connect.enabled", CONNECT);
     let (is_on, hook) = (sections.socket_connect_enabled, &sections.socket_connect);
     rule(is_on, hook, "socketio.proxy.connect.enabled", SOCKET_CONNECT);
+    let (is_on, hook) = (sections.socket_event_enabled, &sections.socket_event);
+    rule(is_on, hook, "socketio.proxy.event.enabled", "socketio.proxy.event");
+    let (is_on, hook) = (sections.socket_end_enabled, &sections.socket_end);
+    rule(is_on, hook, "socketio.proxy.disconnect.enabled", "socketio.proxy.disconnect");
     let refresh = "client.proxy.refresh";
     rule(sections.refresh_enabled, &sections.refresh, "client.proxy.refresh.enabled", refresh);
     named(sections, tell);
@@ -272,8 +277,10 @@ fn socketio(sections: &Sections, tell: Tell<'_>) {
     }
     let hook = |rule: &Rule| rule.actions.contains(&RuleAction::Hook);
     if let Some(at) = sections.socketio.rules.iter().position(hook) {
-        let complaint = format!("rule {}: expected socketio.proxy.event.endpoint with do = \"hook\"", at + 1);
-        tell("socketio.rules".to_owned(), complaint);
+        let complaint = format!("rule {}: expected socketio.proxy.event.enabled with do = \"hook\"", at + 1);
+        if !sections.socket_event_enabled {
+            tell("socketio.rules".to_owned(), complaint);
+        }
     }
     if sections.socketio.allow_eio3 && sections.socketio.is_msgpack {
         let complaint = "does not go together with socketio.parser = \"msgpack\": clients of Socket.IO 2 pack differently";
@@ -353,12 +360,14 @@ const FIXED_PATHS: [&str; 2] = ["/ready", "/debug/memory"];
 
 impl Sections {
     /// The hooks without a name: the path of each section, and its options.
-    pub(super) fn hooks(&self) -> [(&'static str, &HookOptions); 8] {
+    pub(super) fn hooks(&self) -> [(&'static str, &HookOptions); 10] {
         [
             (CONNECT, &self.connect),
             (SOCKET_CONNECT, &self.socket_connect),
             ("client.proxy.refresh", &self.refresh),
             ("rpc.proxy", &self.rpc),
+            ("socketio.proxy.event", &self.socket_event),
+            ("socketio.proxy.disconnect", &self.socket_end),
             ("channel.proxy.subscribe", &self.subscribe),
             ("channel.proxy.publish", &self.publish),
             ("channel.proxy.sub_refresh", &self.sub_refresh),

@@ -5,6 +5,7 @@ use super::{CallOptions, Carrier, Named, Rules, Sections};
 use crate::hub::options::{ChannelOptions, DataFormat, Namespaces};
 use crate::outside::options::{Calls, HookOptions, TokenOptions};
 use crate::session::endpoint::{EMULATION_PATH, INIT_PATH};
+use crate::session::socketio::EventHook;
 use crate::session::{Endpoint, Serves, SocketIoOptions, Transport};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,6 +38,11 @@ impl Default for Sections {
             subscribe: HookOptions::default(),
             publish: HookOptions::default(),
             sub_refresh: HookOptions::default(),
+            socket_event_enabled: false,
+            socket_event: HookOptions::default(),
+            event_hook: EventHook::default(),
+            socket_end_enabled: false,
+            socket_end: HookOptions::default(),
             state: HookOptions::default(),
             without_namespace: ChannelOptions::default(),
             namespaces: Vec::new(),
@@ -101,7 +107,12 @@ impl Sections {
         config.api = ApiOptions { enabled: !self.is_api_disabled, ..self.api.clone() };
         config.control_paths = self.control_paths();
         config.endpoints = self.endpoints();
-        config.socketio = self.socketio.clone();
+        config.socketio = SocketIoOptions {
+            event_hook: self.socket_event_enabled.then(|| self.event_hook.clone()),
+            is_opened_by_hook: self.socket_connect_enabled,
+            reports_ends: self.socket_end_enabled,
+            ..self.socketio.clone()
+        };
         config.namespaces = Arc::new(self.namespaces());
         // The rest of these options have flat keys.
         let outside = Arc::make_mut(&mut config.outside);
@@ -115,6 +126,8 @@ impl Sections {
         outside.subscribe = asked(self.asks_unnamed("subscribe"), &self.subscribe);
         outside.publish = asked(self.asks_unnamed("publish"), &self.publish);
         outside.sub_refresh = asked(self.asks_unnamed("sub_refresh"), &self.sub_refresh);
+        outside.socket_event = asked(self.socket_event_enabled, &self.socket_event);
+        outside.socket_end = asked(self.socket_end_enabled, &self.socket_end);
         outside.calls = Some(self.calls());
         outside.namespaces = Arc::clone(&config.namespaces);
         outside.skips_signatures = self.skips_signatures;
@@ -130,6 +143,8 @@ impl Sections {
             &mut outside.subscribe,
             &mut outside.publish,
             &mut outside.sub_refresh,
+            &mut outside.socket_event,
+            &mut outside.socket_end,
             &mut outside.state,
         ];
         let named = outside.proxies.iter_mut().map(|(_, hook)| hook);

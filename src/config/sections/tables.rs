@@ -65,6 +65,16 @@ pub static TABLES: &[KeyTable] = &[
         help: "Answers calls, where `proxy_enabled`",
         kind: Kind::Hook(|s| &mut s.rpc),
     },
+    KeyTable {
+        path: "socketio.proxy.event",
+        help: "Called for events of Socket.IO sockets, if `enabled`",
+        kind: Kind::Hook(|s| &mut s.socket_event),
+    },
+    KeyTable {
+        path: "socketio.proxy.disconnect",
+        help: "Told of Socket.IO sockets that have ended, if `enabled`",
+        kind: Kind::Hook(|s| &mut s.socket_end),
+    },
     KeyTable { path: "channel.without_namespace", help: "Channels without a namespace", kind: Kind::Channel },
     KeyTable { path: "rpc.without_namespace", help: "Methods without a namespace", kind: Kind::Calls },
 ];
@@ -162,6 +172,12 @@ pub static HOOK: &[Setting<HookOptions>] = &[
         "http.tls.insecure_skip_verify",
         "Accept any certificate of the hook. Whoever is between can read and answer the requests",
         |h| Slot::Switch(&mut h.tls.insecure_skip_verify),
+    ),
+    key(
+        "signature_secret",
+        "Secret that signs requests: the header X-Throng-Signature has sha256= and the HMAC-SHA256 of the body in \
+        hexadecimal digits (throng only). Empty: no signature",
+        |h| Slot::Secret(&mut h.signature_secret),
     ),
     key("binary_encoding", "Send payloads as base64 (b64data) instead of JSON", |h| {
         Slot::Switch(&mut h.binary_encoding)

@@ -178,12 +178,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     no("enable_unreleased_features", "there are none").warned(),
 ];
 
-const EVENTS_IN_RUST: &str = "hooks for events are not served yet: write rules, or the application in Rust";
-
-/// Keys of throng's own sections that a later version serves.
-static NOT_YET: &[Unsupported] =
-    &[no("socketio.proxy.event", EVENTS_IN_RUST), no("socketio.proxy.disconnect", EVENTS_IN_RUST)];
-
 impl Unsupported {
     /// The same key with a warning in place of an error.
     const fn warned(self) -> Self {
@@ -192,8 +186,7 @@ impl Unsupported {
 
     pub(in super::super) fn find(path: &str) -> Option<&'static Self> {
         let of_kind = generic(path);
-        let all = UNSUPPORTED.iter().chain(NOT_YET);
-        all.into_iter().find(|key| key.path == path || Some(key.path) == of_kind.as_deref())
+        UNSUPPORTED.iter().find(|key| key.path == path || Some(key.path) == of_kind.as_deref())
     }
 
     /// Whether the list has keys of this table.

@@ -47,7 +47,7 @@ fn events_are_told_as_centrifugo_tells_them() {
     assert_eq!(seen.json(), documented);
     let Counts { states, hooks, .. } = stage.world.counts();
     assert_eq!((states.told.load(SeqCst), states.sent.load(SeqCst), states.waiting()), (2, 2, 0));
-    assert_eq!(hooks[7].took_us.buckets().map(|(_, count)| count).sum::<u64>(), 1);
+    assert_eq!(hooks[9].took_us.buckets().map(|(_, count)| count).sum::<u64>(), 1);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn what_fails_is_told_again_in_its_order() {
         rest.extend(events(&backend.seen()));
     }
     assert_eq!(rest, ["a vacated", "b occupied", "a occupied"]);
-    let failures: Vec<u64> = stage.world.counts().hooks[7].failures.iter().map(|c| c.value()).collect();
+    let failures: Vec<u64> = stage.world.counts().hooks[9].failures.iter().map(|c| c.value()).collect();
     assert_eq!(failures, [0, 0, 1, 0, 1, 0], "a status, and an answer that says no");
 }
 

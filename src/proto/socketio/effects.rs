@@ -141,10 +141,11 @@ impl<'e> HookAnswer<'e> {
 ///
 /// # Errors
 /// What is wrong, and where.
-pub fn read_effects(list: &RawValue) -> Result<Vec<Effect<'_>>, String> {
-    let told: Vec<ToldEffect<'_>> = serde_json::from_str(list.get()).map_err(|error| error.to_string())?;
+pub fn read_list(list: &str) -> Result<Vec<Effect<'_>>, String> {
+    let told: Option<Vec<ToldEffect<'_>>> =
+        serde_json::from_str(list).map_err(|error| format!("do: {error}"))?;
     let mut reading = Reading { effects: Vec::new(), count: 0 };
-    reading.effects(0, Some(told))?;
+    reading.effects(0, told)?;
     Ok(reading.effects)
 }
 
@@ -398,6 +399,15 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_of_the_document_can_be_carried_out() {
+        let document = include_str!("../../../docs/SOCKETIO.md");
+        let (_, rest) = document.split_once("and answers, for example:\n\n```json\n").unwrap();
+        let answer: serde_json::Value = serde_json::from_str(rest.split_once("\n```").unwrap().0).unwrap();
+        let text = answer["result"].to_string();
+        assert_eq!(HookAnswer::read(&text, 1).unwrap().effects.len(), 3);
+    }
+
+    #[test]
     fn what_is_no_valid_effect_is_named() {
         let many = format!(r#"{{"do":[{}]}}"#, vec![r#"{"disconnect":{}}"#; EFFECTS_MAX + 1].join(","));
         let rooms =
@@ -427,9 +437,8 @@ mod tests {
             let told = HookAnswer::read(text, 1).unwrap_err();
             assert!(told.contains(why), "{text:.80}: {told}");
         }
-        let list: Box<RawValue> = serde_json::from_str(r#"[{"ack":{}}]"#).unwrap();
-        assert_eq!(read_effects(&list).unwrap_err(), "do[0]: ack: there is no event to answer");
-        let list: Box<RawValue> = serde_json::from_str(r#"[{"join":{"rooms":"a"}}]"#).unwrap();
-        assert_eq!(read_effects(&list).unwrap(), [Effect::Join(names(["a"]))]);
+        assert_eq!(read_list(r#"[{"ack":{}}]"#).unwrap_err(), "do[0]: ack: there is no event to answer");
+        assert_eq!(read_list(r#"[{"join":{"rooms":"a"}}]"#).unwrap(), [Effect::Join(names(["a"]))]);
+        assert!(read_list("null").unwrap().is_empty() && read_list("5").unwrap_err().starts_with("do: "));
     }
 }

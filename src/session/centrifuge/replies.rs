@@ -98,8 +98,8 @@ impl Centrifuge {
             &Reply::RenewedIn { ttl_s } => {
                 self.put_answer(id, &Answer::SubRefresh { expires: ttl_s > 0, ttl_s }, cx);
             }
-            // It asks for no rooms.
-            Reply::Rooms(_) => {}
+            // It asks for neither.
+            Reply::Hooked(_) | Reply::Rooms(_) => {}
         }
     }
 

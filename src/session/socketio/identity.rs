@@ -61,6 +61,8 @@ pub(crate) struct Admission {
     pub identity: Identity,
     /// Rooms that the socket enters at once.
     pub rooms: Vec<String>,
+    /// Effects that are carried out once the client was told that it is connected, a list in JSON; empty for none.
+    pub effects: Box<str>,
 }
 
 /// The refusal of a socket: its client gets `connect_error`.

@@ -10,7 +10,7 @@
 //! * Recovery: `pid` has the private ids of sockets, `track` the part of a socket that serves it.
 //! * `form`: events for several sockets, as each gets them; `shared`: rooms that are channels.
 //! * `options`: the configuration of the endpoint; `rules` in it, with their texts in `template`. `effects`: what rules
-//!   do with a socket.
+//!   and hooks do with a socket. `hook`: requests to the application's hooks.
 //!
 //! Invariant: a packet that breaks a rule ends the connection, as at the reference, whose clients expect nothing else; and
 //! nothing is written that makes a client end it. Left out: how packets travel ([`super::engine`]).
@@ -20,6 +20,7 @@ mod admin;
 mod effects;
 mod events;
 mod form;
+mod hook;
 mod id;
 mod identity;
 mod options;
@@ -45,7 +46,7 @@ pub(super) use form::Form;
 pub use id::SocketId;
 pub(crate) use identity::{Admission, Expired, Identity, SocketRefusal};
 pub use identity::{ClaimRules, PacketRates};
-pub use options::SocketIoOptions;
+pub use options::{EventHook, SocketIoOptions};
 pub use rooms::Emit;
 pub use routes::{Routes, Turn};
 pub use rules::{Require, Rule, RuleAction, UserRule};
@@ -304,6 +305,10 @@ impl<S> Session<S> {
     ) -> Result<(), CloseReason> {
         if let Reply::Rooms(channels) = reply {
             self.sockets.wake().rooms_told(id, channels, handler, cx)?;
+        } else if let Reply::Hooked(outcome) = reply {
+            self.sockets.wake().hooked(id, *outcome, handler, cx)?;
+        }
+        if matches!(reply, Reply::Rooms(_) | Reply::Hooked(_)) {
             self.go_on(handler, cx)?;
             self.sockets.rest();
             return Ok(());
@@ -316,6 +321,7 @@ impl<S> Session<S> {
             Reply::NotEntered { channel, denied } => all.not_entered(channel, denied, handler, cx),
             Reply::Gathered(gathered) => all.gathered(id, gathered, handler, cx),
             Reply::Rooms(_)
+            | Reply::Hooked(_)
             | Reply::Identified(_)
             | Reply::Left
             | Reply::Published

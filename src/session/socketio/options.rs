@@ -53,7 +53,8 @@ pub struct SocketIoOptions {
     /// development mode. Default false.
     pub insecure: bool,
     /// Patterns of the namespaces that open without an application, in which `*` matches any run of characters. Default
-    /// none: then those that rules name, and `/` if there is a rule.
+    /// none: then those that rules name, and `/` if there is a rule
+    /// or a hook; all, if a hook decides about clients.
     pub namespaces: Vec<String>,
     /// Rules for events, without an application; the first that matches an event applies. Default none.
     pub rules: Vec<Rule>,
@@ -62,12 +63,50 @@ pub struct SocketIoOptions {
     pub events_waiting_max: usize,
     /// The admin page's namespace.
     pub admin: AdminOptions,
+    /// The hook for events (`socketio.proxy.event`), if there is one.
+    pub event_hook: Option<EventHook>,
+    /// Whether a hook decides who may connect to which namespace (`socketio.proxy.connect`).
+    pub is_opened_by_hook: bool,
+    /// Whether the ends of sockets are reported (`socketio.proxy.disconnect`).
+    pub reports_ends: bool,
+}
+
+/// The hook for events: which of them it gets, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventHook {
+    /// Patterns of the names of events that go to the hook whatever rules say, in which `*` matches any run of characters.
+    /// None: those that no rule takes.
+    pub events: Vec<String>,
+    /// Events of one socket in one request, at most: those that wait go together, in a list. 1: one, not in a list.
+    pub batch_max: usize,
+    /// Whether an event that wants an answer gets an error when the hook fails.
+    pub acks_errors: bool,
+    /// Whether the hook gets the rooms of the socket.
+    pub includes_rooms: bool,
+}
+
+impl Default for EventHook {
+    fn default() -> Self {
+        Self { events: Vec::new(), batch_max: 1, acks_errors: false, includes_rooms: false }
+    }
+}
+
+impl EventHook {
+    /// Whether an event goes to the hook before any rule is looked at.
+    pub(super) fn selects(&self, event: &str) -> bool {
+        self.events.iter().any(|name| pattern::matches(name, event))
+    }
+
+    /// Whether it gets the events that no rule takes.
+    pub(super) fn takes_rest(&self) -> bool {
+        self.events.is_empty()
+    }
 }
 
 impl SocketIoOptions {
     /// Whether the configuration decides about events.
     pub fn has_logic(&self) -> bool {
-        self.insecure || !self.rules.is_empty()
+        self.insecure || !self.rules.is_empty() || self.event_hook.is_some()
     }
 
     /// Whether a namespace opens without an application.
@@ -75,6 +114,7 @@ impl SocketIoOptions {
         let fits = |name: &String| pattern::matches(name, namespace);
         match self.namespaces.as_slice() {
             _ if self.insecure => true,
+            [] if self.is_opened_by_hook => true,
             [] => {
                 let by_rule = self.rules.iter().filter_map(|rule| rule.namespace.as_ref()).any(fits);
                 by_rule || namespace == "/" && self.has_logic()
@@ -108,6 +148,9 @@ impl Default for SocketIoOptions {
             allow_eio3: false,
             has_home_per_room: false,
             admin: AdminOptions::default(),
+            event_hook: None,
+            is_opened_by_hook: false,
+            reports_ends: false,
         }
     }
 }

@@ -6,15 +6,18 @@
 //! * `members`: users of the connection, and their expiry.
 //! * `returning`: sockets that outlive their connection.
 //! * `rates`: the rates of its packets. `plain`: arguments of either parser, as the application reads them.
-//! * `logic`: events by the configuration; `waiting`: events that wait for those before them.
+//! * `logic`: events by the configuration; `hooked`: those that go to a hook; `waiting`: those that wait.
+//! * `reports`: of sockets that have ended.
 
 mod access;
 mod connecting;
+mod hooked;
 mod logic;
 mod members;
 mod pending;
 mod plain;
 mod rates;
+mod reports;
 mod resting;
 mod returning;
 mod waiting;
@@ -35,11 +38,13 @@ use crate::proto::socketio::{Args, Assembler, Attachments, Packet, PacketBody, S
 use crate::proto::ws::Decoder;
 use crate::session::bound::Bound;
 use crate::session::engine::{Engine, EngineOpening, Handshake, Outlet};
+use crate::session::labels::EventRefusal;
 use crate::session::{Action, ClientId, CloseReason, Context, Handler, Settings};
 use connecting::Newcomer;
 pub(super) use connecting::{GREETING_MS, auth_text};
 use pending::{Pending, Waiting};
 pub(super) use plain::Plain;
+use reports::report_end;
 pub(super) use resting::Stored;
 pub(crate) use returning::end_away;
 pub(super) use waiting::Rest;
@@ -108,6 +113,12 @@ impl About {
         let identity = (identity != Identity::default()).then(|| Box::new(identity));
         let is_plain = namespace.is_empty() && identity.is_none();
         (!is_plain).then(|| Box::new(Self { namespace: namespace.into(), identity }))
+    }
+
+    /// The data of the application's backend, JSON; empty for none.
+    fn state(about: Option<&Self>) -> &str {
+        let identity = about.and_then(|about| about.identity.as_deref());
+        std::str::from_utf8(identity.map_or(&[][..], |identity| &identity.state)).unwrap_or_default()
     }
 
     fn name(about: Option<&Self>) -> &str {
@@ -392,9 +403,13 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) {
         let entry = self.list.remove(at);
+        if let Some(logic) = &entry.logic {
+            cx.told.events_refused[EventRefusal::Gone.place()].add(logic.event_count() as u64);
+        }
         if let Some(identity) = entry.identity() {
             self.release(identity, cx);
         }
+        report_end(&entry, cx.client, why, (cx.settings, cx.actions));
         let ask = Ask::LeaveGroup { group: namespace_channel(entry.namespace()) };
         cx.actions.push(Action::Ask { id: 0, ask });
         let outlet = self.engine.outlet();

@@ -52,6 +52,9 @@ impl<W: World> Carry<W> {
         if reason == CloseReason::Shutdown && conn.session.ends_when_answered() {
             return;
         }
+        if self.ends_behind_events(key, &reason) {
+            return;
+        }
         self.tell_session_of_end(key);
         self.part_probe(key);
         let Some(conn) = self.conns.entry_mut(key) else { return };

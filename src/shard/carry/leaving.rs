@@ -1,6 +1,9 @@
 //! Clients that have closed while their commands wait: these commands are carried out as if the client were still
 //! connected, and their answers are discarded.
 //!
+//! The same holds for events of Socket.IO that wait for the application's answers, also when the connection has failed: the
+//! server has taken them.
+//!
 //! Until then the connection is open, with all of its subscriptions, on which a waiting command may depend. Nothing
 //! is written to it: the reader may be gone, and a failed write would end the commands.
 
@@ -11,6 +14,7 @@ use super::queued::{Waiting, What};
 use crate::base::slots::Key;
 use crate::session::CloseReason;
 use crate::shard::World;
+use crate::shard::mailbox::Letter;
 
 /// Times `linger_ms` that the commands of a client that has left may take in all: without this, many slow commands would
 /// keep its connection, its presence and its hooks busy for minutes.
@@ -36,7 +40,12 @@ impl<K, S> Conn<K, S> {
     }
 
     pub(in crate::shard) fn has_work_left(&self) -> bool {
-        self.client.as_ref().is_some_and(|client| client.has_work_left())
+        self.client.as_ref().is_some_and(|client| client.has_work_left()) || self.has_events_left()
+    }
+
+    /// Whether events wait for the application's answers.
+    pub(in crate::shard) fn has_events_left(&self) -> bool {
+        self.session.held_events() > 0
     }
 }
 
@@ -44,7 +53,7 @@ impl<W: World> Carry<W> {
     /// Records that a client has left while commands wait: nothing is written to it from now on. A partly sent frame
     /// is completed among its last bytes.
     pub(in crate::shard) fn leave(&mut self, key: Key) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Some(conn) = self.conns.entry_mut(key).filter(|conn| !conn.has_left) else { return };
         let connecting = conn.client.as_ref().and_then(|client| client.connecting.as_ref());
         let kept_count = connecting.map_or(0, |connecting| connecting.queued_before);
         (conn.has_left, conn.is_corked) = (true, true);
@@ -53,10 +62,39 @@ impl<W: World> Carry<W> {
             self.drop_outbox(key);
         }
         let leaves_by_ms = self.now_ms() + LINGERS_MAX * self.timeouts.linger_ms;
-        if let Some(client) = self.client_mut(key) {
+        if let Some(client) = self.client_or_new(key) {
             client.leaves_by_ms = leaves_by_ms;
         }
         self.await_commands(key);
+        self.release_users(key);
+    }
+
+    /// Lets the end of a connection wait for its events, if some are being handled and its client is gone. While memory is
+    /// short they are dropped.
+    pub(in crate::shard) fn ends_behind_events(&mut self, key: Key, reason: &CloseReason) -> bool {
+        let Some(conn) = self.conns.entry(key).filter(|conn| conn.has_events_left()) else { return false };
+        let is_failure = matches!(reason, CloseReason::Transport | CloseReason::NoPong);
+        let is_gone = is_failure || matches!(reason, CloseReason::Peer(_) | CloseReason::Hangup);
+        if conn.has_left || !is_gone || self.pressure.refuses() {
+            return conn.has_left && is_failure;
+        }
+        self.leave(key);
+        let waiting = Waiting { id: 0, what: What::End(reason.clone()) };
+        if let Some(client) = self.client_or_new(key) {
+            client.waiting_bytes += waiting.bytes();
+            client.waiting.push_back(waiting);
+        }
+        self.count_held(key);
+        true
+    }
+
+    /// Tells homes that the users of a session with several have left: they may come back at once.
+    fn release_users(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        for user in conn.session.release_users() {
+            let home = self.settings.rooms.home_of(&user, self.seed, self.post.shard_count());
+            self.post.send(home, Letter::UserLeft { user, member: self.member(key) });
+        }
     }
 
     /// Sets the time for which the next command of a client that has left may delay the others.

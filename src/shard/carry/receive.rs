@@ -98,8 +98,9 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// Updates the budget for incomplete messages, and pauses reading for a session that can take no more. An ended connection has released its part; a stored part of a
-    /// record stays until the connection is freed.
+    /// Updates the budget for incomplete messages, and pauses reading for a session that can take no more; if its client's end
+    /// is in the input, the client has left. An ended connection has released its part; a stored part of a record stays until
+    /// the connection is freed.
     #[inline]
     pub(in crate::shard) fn count_held(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
@@ -107,9 +108,10 @@ impl<W: World> Carry<W> {
         let below = conn.layers.as_ref().map_or(0, |layers| layers.held_bytes());
         let waiting = conn.client.as_ref().map_or(0, |client| client.waiting_bytes);
         let held = u32::try_from(conn.session.held_bytes() + below + waiting).unwrap_or(u32::MAX);
-        if held == conn.held_bytes {
-            return;
+        if conn.session.is_full() && conn.is_read_closed && conn.is_read_paused {
+            self.leave(key);
         }
+        let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.held_bytes != held) else { return };
         self.counters.partial_bytes.add(u64::from(held));
         self.counters.partial_bytes.sub(u64::from(conn.held_bytes));
         self.budget.charge(held as usize);

@@ -7,13 +7,24 @@ use std::sync::Arc;
 
 use super::Channels;
 use crate::base::slots::Key;
-use crate::hub::words::{Ask, Dismissed, News};
+use crate::hub::emission::is_private;
+use crate::hub::words::{Ask, Dismissed, EventEnd, News};
 use crate::session::{Action, CloseReason};
 use crate::shard::World;
 use crate::shard::carry::client::Client;
 use crate::shard::carry::close::Ended;
 use crate::shard::carry::conn::{Conn, Sub, SubState};
 use crate::shard::mailbox::Letter;
+use crate::shard::outside::SocketEnd;
+
+/// The rooms of a group among these channels, without that of the socket's own id.
+pub(in crate::shard) fn rooms_among(channels: &[Arc<str>], group: &str, sid: &str) -> Vec<String> {
+    let room = |channel: &Arc<str>| match is_private(channel) {
+        true => channel.strip_prefix(group)?.strip_prefix(',').map(str::to_owned),
+        false => Some(channel.to_string()),
+    };
+    channels.iter().filter_map(room).filter(|room| room != sid).collect()
+}
 
 impl<W: World> Channels<W> {
     /// Ends a connection. The bytes in `out`, its outbox and a close frame are still sent, unless the client is gone.
@@ -43,13 +54,17 @@ impl<W: World> Channels<W> {
         let client = client.as_deref();
         self.tell_gone(key, client);
         // Before the home hears that the connection has left its rooms.
-        let (parting, actions): (Vec<_>, Vec<_>) =
-            actions.into_iter().partition(|action| matches!(action, Action::Park(_)));
+        let is_parting =
+            |action: &Action| matches!(action, Action::Park(_) | Action::Ask { ask: Ask::Ended(_), .. });
+        let (parting, actions): (Vec<_>, Vec<_>) = actions.into_iter().partition(is_parting);
         for action in parting {
             if let Action::Park(away) = action {
                 self.park(key, away);
+            } else if let Action::Ask { ask: Ask::Ended(end), .. } = action {
+                self.note_end(key, *end, client);
             }
         }
+        self.tell_wanted(key);
         self.unsubscribe_all(key);
         if let Some(client) = client.filter(|client| client.is_counted) {
             self.tell_user_left(client.user().into(), key);
@@ -74,6 +89,23 @@ impl<W: World> Channels<W> {
                 | Action::WrongKey => {}
             }
         }
+    }
+
+    /// Notes the end of a socket, with the rooms that it is in, for the application. `client`: that of an ended connection.
+    pub(in crate::shard) fn note_end(&mut self, key: Key, end: EventEnd, client: Option<&Client>) {
+        let rooms = rooms_among(&self.names_within(key, &end.group), &end.group, &end.sid);
+        let headers = client.or_else(|| self.carry.client(key)).and_then(|client| client.headers.as_deref());
+        let headers = headers.cloned().unwrap_or_default();
+        self.ends.push(SocketEnd { headers, ..SocketEnd::new(end, rooms) });
+    }
+
+    /// The channels of a group that a connection has entered, the group's own among them.
+    pub(in crate::shard) fn names_within(&self, key: Key, group: &str) -> Vec<Arc<str>> {
+        let rooms = &self.carry.settings.rooms;
+        let subs = self.carry.conns.entry(key).into_iter().flat_map(|conn| conn.subs.iter());
+        let names =
+            subs.map(|sub| self.local.name(sub.channel())).filter(|name| rooms.is_within(name, group));
+        names.map(Arc::clone).collect()
     }
 
     /// Tells homes whose memory may answer later that the connection no longer waits.

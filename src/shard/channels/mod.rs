@@ -23,12 +23,15 @@ use std::sync::Arc;
 
 use crate::base::budget::Budget;
 use crate::base::numbered::Numbered;
+use crate::base::slots::Key;
 use crate::hub::home::{self, Home};
 use crate::hub::local::{ChannelId, Local, Run};
 use crate::session::Format;
 use crate::shard::carry::Carry;
 use crate::shard::counters::Counters;
+use crate::shard::mailbox::Socket;
 use crate::shard::options::Options;
+use crate::shard::outside::SocketEnd;
 use crate::shard::{MakeMemory, World};
 use batch::Batch;
 use emissions::Emissions;
@@ -53,6 +56,10 @@ pub(in crate::shard) struct Channels<W: World> {
     pub(in crate::shard) publication_budget: Budget,
     /// Publications of ended connections about which a hook is asked.
     pub(in crate::shard) orphans: Orphans,
+    /// Sockets that have ended in this turn, for the application.
+    pub(in crate::shard) ends: Vec<SocketEnd>,
+    /// Sockets whose clients wait for the end of these connections.
+    pub(in crate::shard) wanted: Vec<(Key, Box<Socket>)>,
 }
 
 impl<W: World> Channels<W> {
@@ -71,6 +78,8 @@ impl<W: World> Channels<W> {
             formats: Numbered::default(),
             publication_budget,
             orphans: Orphans::default(),
+            ends: Vec::new(),
+            wanted: Vec::new(),
             carry,
         }
     }

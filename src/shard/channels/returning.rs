@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use super::Channels;
+use super::endings::rooms_among;
 use crate::base::slots::Key;
 use crate::hub::away::{Away, Back, Parked, Return, Returned};
 use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Ask;
-use crate::session::{Action, CloseReason, end_away};
+use crate::session::{Action, end_away};
 use crate::shard::World;
 use crate::shard::carry::conn::Stage;
 use crate::shard::mailbox::{Letter, Returning, Socket};
+use crate::shard::outside::SocketEnd;
 
 impl<W: World> Channels<W> {
     /// Handles a letter to a home, or to the shard of a socket.
@@ -34,21 +36,13 @@ impl<W: World> Channels<W> {
                 }
                 self.end_those_over();
             }
-            Returning::Wanted(socket) => {
-                if let Some(key) = self.holder_of(&socket) {
-                    // As if the client had closed it: it has another.
-                    self.close(key, CloseReason::Hangup);
-                }
-                let home = self.home_of(&socket.group);
-                self.carry.post.send(home, Letter::Returning(Returning::NotHeld(socket)));
-            }
             Returning::NotHeld(socket) => {
                 if let Some(asked) = self.home.not_held(socket.place) {
                     self.answer_return(asked, None);
                 }
             }
             // Handled by the wing above.
-            Returning::Answered { .. } => {}
+            Returning::Answered { .. } | Returning::Wanted(_) => {}
         }
     }
 
@@ -70,8 +64,21 @@ impl<W: World> Channels<W> {
         self.carry.post.send(home, Letter::Returning(Returning::Asked(asked)));
     }
 
+    /// Tells the home of a socket that this shard does not have it, or no longer.
+    pub(in crate::shard) fn tell_not_held(&mut self, socket: Box<Socket>) {
+        let home = self.home_of(&socket.group);
+        self.carry.post.send(home, Letter::Returning(Returning::NotHeld(socket)));
+    }
+
+    /// Tells homes of the sockets of an ended connection whose clients wait for its end.
+    pub(super) fn tell_wanted(&mut self, key: Key) {
+        for (_, socket) in self.wanted.extract_if(.., |(of, _)| *of == key).collect::<Vec<_>>() {
+            self.tell_not_held(socket);
+        }
+    }
+
     /// The open connection of a socket, in this shard.
-    fn holder_of(&self, socket: &Socket) -> Option<Key> {
+    pub(in crate::shard) fn holder_of(&self, socket: &Socket) -> Option<Key> {
         let Socket { group, place } = socket;
         // One that has returned is in the room of its id.
         let room = self.local.channel_id(&place.room(group, self.carry.seed));
@@ -135,10 +142,15 @@ impl<W: World> Channels<W> {
 
     fn end_away(&mut self, away: Away) {
         let mut actions = Vec::new();
+        let rooms = away.rooms.clone();
         end_away(away, &mut self.carry.handler, (&self.carry.settings, &mut actions));
         for action in actions {
             if let Action::Ask { ask: Ask::Emit(emit), .. } = action {
                 self.send_emission((None, 0), *emit);
+            } else if let Action::Ask { ask: Ask::Ended(end), .. } = action {
+                let rooms = rooms_among(&rooms, &end.group, &end.sid);
+                // The headers were those of its connection.
+                self.ends.push(SocketEnd::new(*end, rooms));
             }
         }
     }

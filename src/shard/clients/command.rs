@@ -38,8 +38,14 @@ pub(in crate::shard) struct Spoken {
 impl<W: World> Clients<W> {
     /// Carries out a command. `home` is that of its channel, if it is known.
     pub(in crate::shard) fn command(&mut self, key: Key, id: u32, ask: Ask, home: Option<u16>) {
-        if let Ask::Rooms { group } = &ask {
-            return self.tell_rooms(key, id, group);
+        if let Ask::Rooms { group } = ask {
+            return self.tell_rooms(key, id, &group);
+        }
+        if let Ask::Event(ask) = ask {
+            return self.ask_about_events(key, id, *ask);
+        }
+        if let Ask::Ended(end) = ask {
+            return self.channels.note_end(key, *end, None);
         }
         self.channels.carry.counters.commands[labels::command_place(&ask)].add(1);
         if let Ask::Identify(ask) = ask {
@@ -88,7 +94,7 @@ impl<W: World> Clients<W> {
             Ask::OrderSockets(order) => self.channels.order_sockets(key, id, *order),
             Ask::LeaveGroup { group } => self.leave_group(key, &group),
             Ask::Return(asked) => self.channels.ask_back(asked),
-            Ask::Identify(_) | Ask::Claim(_) | Ask::Rooms { .. } => {}
+            Ask::Identify(_) | Ask::Claim(_) | Ask::Rooms { .. } | Ask::Event(_) | Ask::Ended(_) => {}
         }
     }
 
@@ -123,6 +129,8 @@ impl<W: World> Clients<W> {
             | Ask::Emit(_)
             | Ask::OrderSockets(_)
             | Ask::LeaveGroup { .. }
+            | Ask::Event(_)
+            | Ask::Ended(_)
             | Ask::Rooms { .. } => (&mut buckets.others, rates.others_max, &c.rate_limited_others),
         };
         let is_within = takes(bucket, rate);

@@ -59,25 +59,16 @@ impl<W: World> Clients<W> {
 
     /// Ends a connection's subscriptions of all channels of a group.
     pub(in crate::shard) fn leave_group(&mut self, key: Key, group: &str) {
-        for name in self.names_within(key, group) {
+        for name in self.channels.names_within(key, group) {
             self.unsubscribe(key, &name);
         }
         self.hold_back(key);
     }
 
-    /// The channels of a group that a connection has entered, the group's own among them.
-    fn names_within(&self, key: Key, group: &str) -> Vec<Arc<str>> {
-        let local = &self.channels.local;
-        let rooms = &self.channels.carry.settings.rooms;
-        let subs = self.channels.carry.conns.entry(key).into_iter().flat_map(|conn| conn.subs.iter());
-        let names = subs.map(|sub| local.name(sub.channel())).filter(|name| rooms.is_within(name, group));
-        names.map(Arc::clone).collect()
-    }
-
     /// Tells a session which channels of a group it has entered: by a letter, so that questions that follow from
     /// answers do not nest.
     pub(in crate::shard) fn tell_rooms(&mut self, key: Key, id: u32, group: &str) {
-        let channels = self.names_within(key, group);
+        let channels = self.channels.names_within(key, group);
         let carry = &mut self.channels.carry;
         let (shard, reply_to) = (carry.post.shard(), carry.reply_to(key, id));
         carry.post.send(shard, Letter::Rooms { reply_to, channels });
@@ -85,18 +76,18 @@ impl<W: World> Clients<W> {
 
     /// Passes the channels of a group to the session that has asked for them.
     pub(in crate::shard) fn rooms_told(&mut self, reply_to: ReplyTo, channels: &[Arc<str>]) {
-        self.event_answered(reply_to, &Reply::Rooms(channels));
+        self.event_answered(reply_to.conn, reply_to.request, &Reply::Rooms(channels));
     }
 
     /// Passes the answer to a question about an event to its session, and continues with input that waited for it.
-    pub(in crate::shard) fn event_answered(&mut self, reply_to: ReplyTo, reply: &Reply<'_>) {
-        let ReplyTo { conn: key, request, .. } = reply_to;
+    pub(in crate::shard) fn event_answered(&mut self, key: Key, request: u32, reply: &Reply<'_>) {
         if !self.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
             return;
         }
         self.answer(key, request, reply);
         self.channels.carry.count_held(key);
         self.channels.finish_endings();
+        self.go_on_leaving(key);
         let carry = &mut self.channels.carry;
         let goes_on = |conn: &Conn<_, _>| conn.stage == Stage::Open && !conn.session.is_full();
         if !carry.conns.entry(key).is_some_and(goes_on) {

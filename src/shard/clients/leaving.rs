@@ -51,6 +51,14 @@ impl<W: World> Clients<W> {
         self.resume_waiting(key);
     }
 
+    /// Continues with the end of a client that has left, if it waits for nothing more.
+    pub(in crate::shard) fn go_on_leaving(&mut self, key: Key) {
+        if self.channels.carry.conns.entry(key).is_some_and(|conn| conn.has_left) {
+            self.channels.carry.await_commands(key);
+            self.resume_waiting(key);
+        }
+    }
+
     /// Records that a client with waiting commands has closed, or will soon. Its unread input is read when there is
     /// room.
     pub(in crate::shard) fn leave(&mut self, key: Key) {

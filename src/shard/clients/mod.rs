@@ -6,6 +6,7 @@
 //!   handlers of raw endpoints, `returning` clients that get their sockets back.
 //! * Permissions: `permits` (in a channel), `terms` (of a subscription), `expiry`.
 //! * Properties of a client: `known`, `headers` (for hooks), `users` (connections per user).
+//! * `socket_events`: questions about events of Socket.IO, and reports of ends.
 //! * Answers: `answers` and `entering` (from homes), `verdict` (from tokens and hooks). `orders`: the server API;
 //!   `socket_orders`: those to sockets of Socket.IO.
 
@@ -23,6 +24,7 @@ pub(in crate::shard) mod leaving;
 pub(in crate::shard) mod orders;
 pub(in crate::shard) mod permits;
 pub(in crate::shard) mod returning;
+pub(in crate::shard) mod socket_events;
 pub(in crate::shard) mod socket_orders;
 pub(in crate::shard) mod sockets;
 pub(in crate::shard) mod speak;

@@ -7,20 +7,37 @@ use crate::hub::home::Joined;
 use crate::hub::words::Dismissed;
 use crate::session::CloseReason;
 use crate::shard::World;
-use crate::shard::carry::conn::{Stage, Sub};
+use crate::shard::carry::conn::{Conn, Stage, Sub};
 use crate::shard::channels::memory::cost_of;
-use crate::shard::mailbox::Returning;
+use crate::shard::mailbox::{Returning, Socket};
 
 impl<W: World> Clients<W> {
     /// Handles a letter about a socket whose client returns to it.
     pub(in crate::shard) fn about_return(&mut self, letter: Returning) {
         match letter {
             Returning::Answered { asked, back } => self.answered_return(&asked, back),
-            letter @ (Returning::Parked(_)
-            | Returning::Asked(_)
-            | Returning::Wanted(_)
-            | Returning::NotHeld(_)) => self.channels.about_return(letter),
+            Returning::Wanted(socket) => self.give_away(socket),
+            letter @ (Returning::Parked(_) | Returning::Asked(_) | Returning::NotHeld(_)) => {
+                self.channels.about_return(letter);
+            }
         }
+    }
+
+    /// Ends the connection of a socket whose client has another, and tells the home when it has ended: its events are handled
+    /// before.
+    fn give_away(&mut self, socket: Box<Socket>) {
+        if let Some(key) = self.channels.holder_of(&socket) {
+            let has_left = |conn: &Conn<_, _>| conn.has_left;
+            if !self.channels.carry.conns.entry(key).is_some_and(has_left) {
+                // As if the client had closed it.
+                self.close_behind(key, CloseReason::Hangup);
+            }
+            let conn = self.channels.carry.conns.entry(key);
+            if conn.is_some_and(|conn| conn.stage == Stage::Open) {
+                return self.channels.wanted.push((key, socket));
+            }
+        }
+        self.channels.tell_not_held(socket);
     }
 
     /// Handles the home's answer to a client that asked for its socket.

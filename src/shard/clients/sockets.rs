@@ -149,7 +149,7 @@ impl<W: World> Clients<W> {
 
     /// Continues with an identified client: counts the connection of its user, then lets the session go on.
     fn socket_authorized(&mut self, key: Key, id: u32, terms: SocketTerms, witness: Witness) {
-        let SocketTerms { credentials, state, rooms } = terms;
+        let SocketTerms { credentials, state, rooms, effects } = terms;
         let Credentials { user, info, mut expire_at_s, .. } = credentials;
         if user.is_empty() && witness == Witness::Token && self.policy.disallow_anonymous_connection_tokens {
             return self.turn_away(key, id, SocketRefusal::dismissed(Dismissed::NotPermitted));
@@ -173,7 +173,7 @@ impl<W: World> Clients<W> {
         let claimant = carry.conns.entry_mut(key).and_then(|conn| conn.session.claimant(id));
         // The client may have left meanwhile.
         let Some(claimant) = claimant else { return };
-        *claimant = Admission { identity, rooms };
+        *claimant = Admission { identity, rooms, effects: effects.into() };
         if !is_counted {
             return self.admit_socket(key, id);
         }

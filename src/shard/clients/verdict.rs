@@ -46,6 +46,7 @@ impl<W: World> Clients<W> {
             Verdict::Subscription(outcome) => self.subscription_verdict(key, id, outcome),
             Verdict::Publish(outcome) => self.publish_verdict(key, id, outcome),
             Verdict::Rpc(outcome) => self.call_verdict(key, id, outcome),
+            Verdict::SocketEvents(outcome) => return self.events_judged(key, id, outcome),
         }
         self.resume_waiting(key);
         self.channels.carry.trim_client(key);

@@ -162,6 +162,9 @@ impl<W: World> Clients<W> {
         let carry = &mut self.channels.carry;
         let Limits { message_bytes_max, outbox_bytes_max, .. } = carry.limits;
         let Some(conn) = carry.conns.entry_mut(key) else { return };
+        if conn.is_read_paused && conn.is_read_closed && conn.session.is_full() {
+            return self.leave(key);
+        }
         let Some(client) = conn.client.as_ref().filter(|client| !client.waiting.is_empty()) else { return };
         let waits_for_room = client.awaited_weight > 0 || conn.waits_for_room(outbox_bytes_max);
         let are_many =
@@ -186,7 +189,8 @@ impl<W: World> Clients<W> {
         let Some(conn) = carry.conns.entry(key) else { return Some(Turn::default()) };
         let asked = conn.client.as_ref().map_or(0, |client| client.asked_outside());
         if matches!(what, What::End(_)) {
-            let waits = self.is_connecting(key) || conn.awaited_count > 0 || asked > 0;
+            let waits =
+                self.is_connecting(key) || conn.awaited_count > 0 || asked > 0 || conn.has_events_left();
             return (!waits).then(Turn::default);
         }
         let awaited_max = if what.is_whole() { 1 } else { AWAITED_MAX };

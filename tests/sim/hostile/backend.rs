@@ -59,6 +59,7 @@ impl Backend {
             Question::Rpc { who, method, .. } => (6, &who.client, method),
             Question::SubRefresh { who, channel } => (7, &who.client, channel),
             Question::SocketConnect { who, claim } => (8, &who.client, &claim.namespace),
+            Question::SocketEvents { who, events } => (9, &who.client, &events.sid),
         };
         let word = fingerprint(client.as_bytes()) ^ mix(fingerprint(about.as_bytes())) ^ u64::from(kind);
         self.hash.store(mix(self.hash().rotate_left(7) ^ word), Relaxed);
@@ -100,6 +101,9 @@ impl Backend {
                 Verdict::Subscription(no.map_or_else(|| Ok(Box::default()), Err))
             }
             Question::Publish { .. } => Verdict::Publish(no.map_or_else(|| Ok(Replaced::default()), Err)),
+            Question::SocketEvents { .. } => {
+                Verdict::SocketEvents(no.map_or_else(|| Ok("{}".to_owned()), Err))
+            }
             Question::Rpc { .. } => Verdict::Rpc(no.map_or_else(|| Ok(b"{}".to_vec().into()), Err)),
         };
         Some((reply_to.shard, Letter::Verdict { reply_to, verdict: Box::new(verdict) }))

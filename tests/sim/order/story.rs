@@ -47,7 +47,7 @@ impl Outside for Patience {
         match hook {
             Hook::Refresh => !self.refreshes_by_tokens.load(Relaxed),
             Hook::Connect | Hook::Subscribe | Hook::SubRefresh => true,
-            Hook::Publish | Hook::Rpc | Hook::SocketConnect => false,
+            Hook::Publish | Hook::Rpc | Hook::SocketConnect | Hook::SocketEvent => false,
         }
     }
 }

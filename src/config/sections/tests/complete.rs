@@ -75,7 +75,7 @@ fn every_field_of_the_options_has_a_key() {
     }
     let hook = HookOptions::default();
     let outside = &*b.outside;
-    let pairs: [(&dyn std::fmt::Debug, &dyn std::fmt::Debug); 14] = [
+    let pairs: [(&dyn std::fmt::Debug, &dyn std::fmt::Debug); 17] = [
         (&a.client, &b.client),
         (&a.rates, &b.rates),
         (&a.api, &b.api),
@@ -87,6 +87,9 @@ fn every_field_of_the_options_has_a_key() {
         (&hook, outside.subscribe.as_ref().unwrap()),
         (&hook, outside.publish.as_ref().unwrap()),
         (&hook, outside.sub_refresh.as_ref().unwrap()),
+        (&hook, outside.socket_event.as_ref().unwrap()),
+        (&hook, outside.socket_end.as_ref().unwrap()),
+        (&a.socketio, &b.socketio),
         (&hook, outside.state.as_ref().unwrap()),
         (&*a.namespaces.without_namespace, &*b.namespaces.without_namespace),
         (&*a.namespaces, &*b.namespaces),

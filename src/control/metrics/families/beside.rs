@@ -90,6 +90,24 @@ pub(super) static BESIDE: &[Family] = &[
         |s| s.outside.map(|(counts, _)| counts.states.waiting() as f64),
     ),
     one(
+        "throng_socketio_ends_total",
+        Kind::Counter,
+        "Ends of Socket.IO sockets for the hook socketio.proxy.disconnect.",
+        |s| s.outside.map(|(counts, _)| counts.ends.told.load(Relaxed) as f64),
+    ),
+    one(
+        "throng_socketio_ends_dropped_total",
+        Kind::Counter,
+        "Ends of Socket.IO sockets for their hook dropped because too many were waiting.",
+        |s| s.outside.map(|(counts, _)| counts.ends.dropped.load(Relaxed) as f64),
+    ),
+    one(
+        "throng_socketio_ends_waiting",
+        Kind::Gauge,
+        "Ends of Socket.IO sockets that their hook has not accepted yet.",
+        |s| s.outside.map(|(counts, _)| counts.ends.waiting() as f64),
+    ),
+    one(
         "throng_control_refused_total",
         Kind::Counter,
         "Requests to the control listener that were refused: no key, another origin or host.",

@@ -4,12 +4,15 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::logic::{EFFECT_PLACE, carry_out};
 use super::returning::is_on;
+use super::waiting::Logic;
 use super::{About, Entry, ROOT, SECOND_CONNECT, Sockets, Stage};
 use crate::hub::selector::{namespace_channel, namespace_of};
 use crate::hub::socket_place::ROOT_OF_SESSION;
 use crate::hub::words::{Ask, Denied, Dismissed, Enter};
 use crate::proto::engine::EngineProtocol;
+use crate::proto::socketio::effects;
 use crate::proto::socketio::{AttachmentStore, Raw, SocketError, msgpack, query_as_json, write};
 use crate::session::bound::Bound;
 use crate::session::socketio::acks::Acks;
@@ -107,7 +110,7 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let &Newcomer { namespace, auth, number, .. } = newcomer;
-        let Admission { identity, rooms } = admission;
+        let Admission { identity, .. } = &admission;
         let question = self.next_question();
         let connecting = Connecting {
             namespace,
@@ -126,10 +129,10 @@ impl<S> Sockets<S> {
         // The client may send more before it knows of a refusal.
         self.next_number = self.next_number.max(1);
         if matches!(admit, Admit::Later(_)) {
-            self.await_decision(question, *newcomer, Admission { identity, rooms }, cx);
+            self.await_decision(question, *newcomer, admission, cx);
             return Ok(());
         }
-        self.decided(*newcomer, Admission { identity, rooms }, admit, cx)
+        self.decided(*newcomer, admission, admit, cx)
     }
 
     /// Carries out the application's decision about a client.
@@ -141,7 +144,7 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let Newcomer { namespace, number, is_new, .. } = newcomer;
-        let Admission { identity, rooms } = admission;
+        let Admission { identity, rooms, effects } = admission;
         let state = match admit {
             Admit::In(state) => state,
             Admit::Out { message, data } => {
@@ -157,7 +160,8 @@ impl<S> Sockets<S> {
             self.next_number = number.wrapping_add(1).max(1);
         }
         let (about, acks, track) = (About::new(namespace, identity), Acks::default(), Track::default());
-        self.list.push(Entry { state, about, acks, logic: None, number, stage: Stage::Entering, track });
+        let logic = Logic::opening_with(effects);
+        self.list.push(Entry { state, about, acks, logic, number, stage: Stage::Entering, track });
         let ask = Ask::Enter(Box::new(Enter::new(namespace_channel(namespace))));
         cx.actions.push(Action::Ask { id: 0, ask });
         let mut place = Place {
@@ -263,9 +267,13 @@ impl<S> Sockets<S> {
             Stage::Entering | Stage::Greeted => return Ok(()),
         };
         self.list[at].stage = Stage::Greeted;
+        let effects = self.list[at].take_opening();
         self.call(at, bound, handler, cx, |handler, state, socket| {
             socket.is_recovered = is_recovered;
-            handler.socket_connected(state, socket)
+            handler.socket_connected(state, socket)?;
+            // They were read before they came here.
+            let effects = effects::read_list(&effects).unwrap_or_default();
+            effects.iter().try_for_each(|effect| carry_out(socket, EFFECT_PLACE, effect, &mut []))
         })
     }
 

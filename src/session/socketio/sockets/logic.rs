@@ -22,6 +22,9 @@ use crate::session::socketio::template::{AckForm, Path};
 use crate::session::socketio::{Ending, Socket};
 use crate::session::{Action, CloseReason, Context, Handler, Note};
 
+/// The place of an effect of a hook in the log, where an event's name stands for effects of rules.
+pub(super) const EFFECT_PLACE: &str = "an effect of the hook";
+
 impl<S> Entry<S> {
     /// Whether what the client sends for the socket has to wait.
     pub(super) fn is_busy(&self) -> bool {
@@ -40,6 +43,13 @@ impl<S> Entry<S> {
 
     pub(super) fn logic_mut(&mut self) -> &mut Logic {
         self.logic.get_or_insert_default()
+    }
+
+    /// The effects for the time when the client was told that it is connected, a list in JSON.
+    pub(super) fn take_opening(&mut self) -> Box<str> {
+        let effects = self.logic.as_mut().map(|logic| logic.take_opening()).unwrap_or_default();
+        self.trim();
+        effects
     }
 
     /// Drops what is not in use.
@@ -94,11 +104,18 @@ impl<S> Sockets<S> {
             user: self.list[at].user(),
             rooms,
         };
+        let hook = options.event_hook.as_ref();
+        if hook.is_some_and(|hook| hook.selects(event.name)) {
+            return self.ask_hook(at, HeldEvent::new(&event), cx);
+        }
         match rules::find(&options.rules, &asked) {
             Found::Rule(number, rule) => self.apply(at, (number, rule), event, rooms, handler, cx),
             Found::NeedsRooms => {
                 self.ask_rooms(at, &event, cx);
                 Ok(())
+            }
+            Found::Nothing if hook.is_some_and(|hook| hook.takes_rest()) => {
+                self.ask_hook(at, HeldEvent::new(&event), cx)
             }
             Found::Nothing if handler.serves_sockets() => {
                 self.call(at, Bound::answer(), handler, cx, |handler, state, socket| {
@@ -113,12 +130,16 @@ impl<S> Sockets<S> {
         }
     }
 
+    pub(super) fn next_event_question(&mut self) -> u32 {
+        self.last_question = self.last_question.wrapping_add(1);
+        self.last_question
+    }
+
     /// Asks for the rooms of a socket; the event waits.
     fn ask_rooms(&mut self, at: usize, event: &Event<'_>, cx: &mut Context<'_>) {
-        self.last_question = self.last_question.wrapping_add(1);
-        let number = self.last_question;
+        let number = self.next_event_question();
         let entry = &mut self.list[at];
-        entry.logic_mut().ask(Asked { number, event: HeldEvent::new(event) });
+        entry.logic_mut().ask(Asked { number, events: vec![HeldEvent::new(event)] });
         let ask = Ask::Rooms { group: namespace_channel(entry.namespace()) };
         cx.actions.push(Action::Ask { id: number, ask });
     }
@@ -133,7 +154,8 @@ impl<S> Sockets<S> {
     ) -> Result<(), CloseReason> {
         let mut all = self.list.iter_mut().enumerate();
         let asked = all.find_map(|(at, entry)| Some((at, entry.logic.as_mut()?.answered(question)?)));
-        let Some((at, held)) = asked else { return Ok(()) };
+        let Some((at, mut held)) = asked else { return Ok(()) };
+        let Some(held) = held.pop() else { return Ok(()) };
         let (number, namespace) = (self.list[at].number, self.list[at].namespace());
         let map = &cx.settings.rooms;
         let room = |channel| {
@@ -146,7 +168,7 @@ impl<S> Sockets<S> {
     }
 
     /// Continues with what waits for the socket of this number.
-    fn go_on<H: Handler<State = S>>(
+    pub(super) fn go_on<H: Handler<State = S>>(
         &mut self,
         number: u8,
         handler: &mut H,
@@ -180,6 +202,9 @@ impl<S> Sockets<S> {
         if rate > 0 && !self.list[at].logic_mut().takes(number, rate, cx.now_ms) {
             refuse(event.name, EventRefusal::Rate, || format!("more than {rate} per second"), cx);
             return Ok(());
+        }
+        if rule.actions == [RuleAction::Hook] {
+            return self.ask_hook(at, HeldEvent::new(&event), cx);
         }
         let room = rule.room.iter().map(|room| room.fill(event.args)).collect::<Result<Names<'_>, _>>();
         let to = rule.to.iter().map(|room| room.fill(event.args)).collect::<Result<Names<'_>, _>>();
@@ -282,8 +307,8 @@ fn carry_out_permitted(
     carry_out(socket, event, effect, acks)
 }
 
-/// Carries out an effect of a rule. One that cannot be carried out is logged, and the others follow.
-fn carry_out(
+/// Carries out an effect of a rule or a hook. One that cannot be carried out is logged, and the others follow.
+pub(super) fn carry_out(
     socket: &mut Socket<'_, '_>,
     event: &str,
     effect: &Effect<'_>,
@@ -326,7 +351,7 @@ fn no_text(path: &Path) -> String {
 }
 
 /// Counts and logs an event that is not handled, or not as it should be.
-fn refuse(event: &str, refusal: EventRefusal, why: impl FnOnce() -> String, cx: &mut Context<'_>) {
+pub(super) fn refuse(event: &str, refusal: EventRefusal, why: impl FnOnce() -> String, cx: &mut Context<'_>) {
     cx.told.events_refused[refusal.place()].add(1);
     cx.note(|| Note::EventRefused { event: event.into(), why: why().into() });
 }

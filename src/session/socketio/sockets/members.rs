@@ -1,5 +1,7 @@
 //! The users of a connection: their expiry, and orders about them.
 
+use std::sync::Arc;
+
 use super::resting::View;
 use super::*;
 use crate::session::socketio::identity::{Expired, SocketRefusal};
@@ -68,6 +70,15 @@ impl<S> Sockets<S> {
     pub(super) fn release_all(&self, actions: &mut Vec<Action>) {
         let left = self.counted_users().into_iter().map(|user| Action::UserLeft { user: user.into() });
         actions.extend(left);
+    }
+
+    /// Ends the counting of the connection for its users; returns them, each once.
+    pub(in crate::session) fn release_users(&mut self) -> Vec<Arc<str>> {
+        let counted: Vec<_> = self.counted_users().into_iter().map(Arc::from).collect();
+        let pending = self.waiting.iter_mut().flat_map(|waiting| &mut waiting.list);
+        pending.for_each(|one| one.admission.identity.is_counted = false);
+        self.identities_mut().for_each(|(_, identity)| identity.is_counted = false);
+        counted
     }
 
     fn identities_mut(&mut self) -> impl Iterator<Item = (u8, &mut Identity)> {

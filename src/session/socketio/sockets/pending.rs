@@ -50,6 +50,7 @@ impl Pending {
             + self.namespace.len()
             + self.auth.as_ref().map_or(0, |auth| auth.len())
             + rooms
+            + self.admission.effects.len()
             + identity
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::connecting::{GREETING_MS, Newcomer};
 use super::pending::Pending;
+use super::reports::{report, report_end};
 use super::{About, Entry, Sockets, Stage, return_state};
 use crate::base::slots::Key;
 use crate::hub::away::{Away, Back, Parcel, Return};
@@ -117,9 +118,11 @@ impl<S> Sockets<S> {
         let Back { away, seq: _, missed } = back;
         let Away { place, proved, directs, parcel, .. } = *away;
         let Ok(kept) = parcel.content.downcast::<Kept<S>>() else { return };
-        let Kept { state, acks, is_greeted, .. } = *kept;
+        let Kept { state, acks, is_greeted, about, .. } = *kept;
         let Pending { namespace, number, admission, .. } = known;
-        let about = About::new(&namespace, admission.identity);
+        // The backend's data is the socket's, not the connection's.
+        let of_hook = About::state(about.as_deref()).as_bytes().into();
+        let about = About::new(&namespace, Identity { state: of_hook, ..admission.identity });
         let track = Track::of(place, proved, directs);
         let stage = if is_greeted { Stage::Returned } else { Stage::Connected };
         self.list.push(Entry { state, about, acks, logic: None, number, stage, track });
@@ -219,6 +222,7 @@ pub(super) fn part<H: Handler>(
     let can_return = is_on(settings) && outlet.protocol == EngineProtocol::V4;
     if !can_return || !is_told || *reason == CloseReason::Shutdown {
         let why = Why::ConnectionEnded(reason);
+        report_end(&entry, client, why, (settings, actions));
         return return_state(entry, client, why, handler, (settings, outlet, actions));
     }
     let (place, is_greeted) = (entry.place(client), entry.stage != Stage::Connected);
@@ -252,6 +256,8 @@ pub(crate) fn end_away<H: Handler>(
     let Ok(kept) = away.parcel.content.downcast::<Kept<H::State>>() else { return };
     let Kept { state, outlet, about, client, reason, .. } = *kept;
     let id = SocketId::of(away.place, client.seed);
+    let was_kept = reason != CloseReason::Shutdown;
+    report(about.as_deref(), (id, client), (Why::ConnectionEnded(&reason), was_kept), (settings, actions));
     let mut gone = gone(about.as_deref(), id, client, &reason, (settings, outlet.is_msgpack, actions));
     handler.socket_closed(state, &mut gone);
 }

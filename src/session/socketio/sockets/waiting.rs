@@ -14,21 +14,24 @@ use crate::session::socketio::malformed;
 /// The part of a socket that rules and hooks need; most sockets have none.
 #[derive(Debug, Default)]
 pub(in crate::session::socketio) struct Logic {
-    /// The event that is asked about.
+    /// The events that are asked about.
     pub(super) asked: Option<Asked>,
     waiting: VecDeque<Held>,
     /// Bytes of what waits and of what is asked about.
     bytes: usize,
     /// The rates of rules, by the numbers of the rules.
     rates: Vec<(usize, Bucket)>,
+    /// Effects for the time when the client was told that it is connected, a list in JSON; empty for none.
+    opening: Box<str>,
 }
 
-/// A question about an event, which is open.
+/// A question about an event, or several, which is open.
 #[derive(Debug)]
 pub(super) struct Asked {
     /// Number of the question in its connection.
     pub(super) number: u32,
-    pub(super) event: HeldEvent,
+    /// Not empty.
+    pub(super) events: Vec<HeldEvent>,
 }
 
 /// A packet behind an event that is asked about.
@@ -73,6 +76,15 @@ impl HeldEvent {
 }
 
 impl Logic {
+    /// Of a new socket with these effects.
+    pub(super) fn opening_with(effects: Box<str>) -> Option<Box<Self>> {
+        (!effects.is_empty()).then(|| Box::new(Self { opening: effects, ..Self::default() }))
+    }
+
+    pub(super) fn take_opening(&mut self) -> Box<str> {
+        std::mem::take(&mut self.opening)
+    }
+
     /// Whether something is asked about or waits, so that what comes has to wait.
     pub(super) fn is_busy(&self) -> bool {
         self.asked.is_some() || !self.waiting.is_empty()
@@ -80,7 +92,7 @@ impl Logic {
 
     /// Whether nothing of it is in use.
     pub(super) fn is_trivial(&self) -> bool {
-        !self.is_busy() && self.rates.is_empty()
+        !self.is_busy() && self.rates.is_empty() && self.opening.is_empty()
     }
 
     /// Whether nothing more is to be read for the socket.
@@ -89,15 +101,20 @@ impl Logic {
     }
 
     pub(super) fn ask(&mut self, asked: Asked) {
-        self.bytes += asked.event.bytes();
+        self.bytes += asked.events.iter().map(HeldEvent::bytes).sum::<usize>();
         self.asked = Some(asked);
     }
 
-    /// Takes the event that was asked about by this number.
-    pub(super) fn answered(&mut self, number: u32) -> Option<HeldEvent> {
-        let Asked { event, .. } = self.asked.take_if(|asked| asked.number == number)?;
-        self.bytes -= event.bytes();
-        Some(event)
+    /// Takes the events that were asked about by this number.
+    pub(super) fn answered(&mut self, number: u32) -> Option<Vec<HeldEvent>> {
+        let Asked { events, .. } = self.asked.take_if(|asked| asked.number == number)?;
+        self.bytes -= events.iter().map(HeldEvent::bytes).sum::<usize>();
+        Some(events)
+    }
+
+    /// What came first of what waits.
+    pub(super) fn first(&self) -> Option<&Held> {
+        self.waiting.front()
     }
 
     pub(super) fn hold(&mut self, held: Held) {
@@ -130,7 +147,7 @@ impl Logic {
     /// The number of events that are asked about or wait.
     pub(super) fn event_count(&self) -> usize {
         let waiting = self.waiting.iter().filter(|held| matches!(held, Held::Event(_)));
-        waiting.count() + usize::from(self.asked.is_some())
+        waiting.count() + self.asked.as_ref().map_or(0, |asked| asked.events.len())
     }
 
     /// Counts an event for a rule with a rate; returns false when it is one too many.
@@ -148,6 +165,7 @@ impl Logic {
             + self.bytes
             + self.waiting.capacity() * size_of::<Held>()
             + self.rates.capacity() * size_of::<(usize, Bucket)>()
+            + self.opening.len()
     }
 }
 
@@ -181,7 +199,7 @@ mod tests {
     fn what_waits_comes_in_its_order_and_is_counted() {
         let mut logic = Logic::default();
         assert!(logic.is_trivial() && !logic.is_busy() && logic.next().is_none());
-        logic.ask(Asked { number: 3, event: event("a") });
+        logic.ask(Asked { number: 3, events: vec![event("a")] });
         logic.hold(Held::Event(event("b")));
         logic.hold(Held::Leave);
         assert!(logic.is_busy() && logic.is_left() && logic.next().is_none());
@@ -191,8 +209,8 @@ mod tests {
         );
         assert!(logic.is_full(3, 10));
         assert!(logic.answered(2).is_none());
-        let first = logic.answered(3).unwrap();
-        let first = first.event().unwrap();
+        let asked = logic.answered(3).unwrap();
+        let first = asked[0].event().unwrap();
         assert_eq!((first.name, first.args.text(), first.ack), ("a", "1, \"a\"", Some(AckId(7))));
         assert_eq!(first.attachments.get(0), Some(&b"\x00"[..]));
         assert!(matches!(logic.next(), Some(Held::Event(_))) && matches!(logic.next(), Some(Held::Leave)));

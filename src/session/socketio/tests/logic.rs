@@ -24,7 +24,7 @@ fn tell_rooms(talk: &mut Talk, rooms: &[&str]) -> Result<(), CloseReason> {
     talk.call(|session, app, cx| session.reply(id, &Reply::Rooms(&channels), app, cx))
 }
 
-fn emits(talk: &mut Talk) -> Vec<words::Emit> {
+pub(super) fn emits(talk: &mut Talk) -> Vec<words::Emit> {
     let of = |action| {
         let Action::Ask { ask: Ask::Emit(emit), .. } = action else { return None };
         Some(*emit)
@@ -34,7 +34,7 @@ fn emits(talk: &mut Talk) -> Vec<words::Emit> {
     std::mem::replace(&mut talk.actions, questions).into_iter().filter_map(of).collect()
 }
 
-fn template(text: &str) -> Option<Template> {
+pub(super) fn template(text: &str) -> Option<Template> {
     Template::new(text).ok()
 }
 
@@ -216,8 +216,9 @@ fn every_refusal_has_its_place() {
         EventRefusal::Rate,
         EventRefusal::Argument,
         EventRefusal::Effect,
+        EventRefusal::Hook,
         EventRefusal::Gone,
     ];
-    assert_eq!(all.map(EventRefusal::place), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(all.map(EventRefusal::place), [0, 1, 2, 3, 4, 5, 6]);
     assert_eq!(EventRefusal::NAMES.len(), all.len());
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod claims;
+mod hooked;
 mod lives;
 mod logic;
 mod old;
