@@ -71,6 +71,8 @@ pub static RELOAD: &[(&str, Reload)] = &[
     ("ping_interval_ms", HEARTBEATS),
     ("pong_timeout_ms", HEARTBEATS),
     ("idle_ms", HEARTBEATS),
+    ("socketio.proxy.event.", EVENTS),
+    ("socketio.proxy.disconnect.", EVENTS),
     ("socketio.proxy.", CONNECTS),
     ("socketio.insecure", EVENTS),
     ("socketio.namespaces", EVENTS),

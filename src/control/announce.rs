@@ -135,8 +135,9 @@ fn clients(config: &Config) -> Option<String> {
 fn socketio(config: &Config) -> Option<String> {
     let options = Some(&config.socketio).filter(|options| options.enabled)?;
     if !options.has_logic() {
-        let none = "throng: WARNING: socketio is enabled, and no namespace opens: there are no rules (socketio.rules) and no hook (socketio.proxy.event)";
-        return Some(none.to_owned());
+        let why = "there are no rules (socketio.rules) and no hook (socketio.proxy.event)";
+        let what = if options.is_opened_by_hook { "events are not handled" } else { "no namespace opens" };
+        return Some(format!("throng: WARNING: socketio is enabled, and {what}: {why}"));
     }
     // Development mode has a warning of its own.
     (options.insecure && !config.first_page).then(|| {

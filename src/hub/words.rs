@@ -2,9 +2,9 @@
 //! values, the same for every protocol.
 //!
 //! A session translates between these and the bytes of its protocol, in both directions; a shard decides by them and
-//! knows no protocol. `refusals` has the reasons of refusals and endings, `events` questions to the
-//! application about events. Left out: a protocol's numbers and names (in
-//! its session), the asking client (known to the shard), and the requests and answers of homes ([`super::home`]).
+//! knows no protocol. `refusals` has the reasons of refusals and endings, `events` questions to the application about
+//! events. Left out: a protocol's numbers and names (in its session), the asking client (known to the shard), and the
+//! requests and answers of homes ([`super::home`]).
 
 mod emit;
 mod events;

@@ -87,7 +87,7 @@ pub(crate) fn command_place(ask: &Ask) -> usize {
     match ask {
         Ask::Identify(_) | Ask::Claim(_) => 0,
         Ask::Enter(_) | Ask::Return(_) => 1,
-        // The last three are not counted.
+        // Questions to the shard itself and reports are not counted.
         Ask::Leave { .. } | Ask::LeaveGroup { .. } | Ask::Event(_) | Ask::Ended(_) | Ask::Rooms { .. } => 2,
         Ask::Publish { .. } | Ask::Emit(_) | Ask::OrderSockets(_) => 3,
         Ask::Presence { .. } => 4,

@@ -1,6 +1,7 @@
 // The official Socket.IO client against the built server without an application: development mode and rules.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { after, afterEach, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
 import { LIMIT, event, until } from "./harness.mjs";
@@ -130,6 +131,11 @@ for (const [language, command] of [
       await server.kill();
     });
 
+    test("has less than 60 lines", async () => {
+      const lines = (await readFile(command.at(-1), "utf8")).trimEnd().split("\n").length;
+      assert.ok(lines < 60, `${lines} lines`);
+    });
+
     test("is a chat with rooms and answers", LIMIT, async () => {
       const [ann, ben, eve] = await Promise.all(["websocket", "polling", "websocket"].map((name) => connect(server, "/", { transports: [name] })));
       assert.deepEqual(await ann.emitWithAck("chat message", "early"), { error: "join a room first" });
@@ -141,7 +147,7 @@ for (const [language, command] of [
       assert.deepEqual(ben.told, Array.from({ length: 20 }, (_, n) => ["chat message", "ann", n]));
       assert.deepEqual(ann.told[0], ["came", "ben"]);
       assert.equal(await ben.emitWithAck("leave"), "ok");
-      await until(() => ann.told.length === 22);
+      await until(() => ann.told.length === 22, () => JSON.stringify(ann.told));
       assert.deepEqual(ann.told[21], ["went", "ben"]);
       assert.deepEqual(eve.told, []);
       assert.ok("error" in (await eve.emitWithAck("dance")));

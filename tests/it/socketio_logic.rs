@@ -225,7 +225,7 @@ fn hooked_with(application: &Application, more: &Value, socketio: &Value) -> Ser
             hook
         };
         let mut event = enabled("event");
-        let mut put = |to: &mut Value, more: &Value| {
+        let put = |to: &mut Value, more: &Value| {
             to.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         };
         put(&mut event, more);

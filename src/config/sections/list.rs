@@ -344,7 +344,7 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key(
         "socketio.namespaces",
         "Patterns of the Socket.IO namespaces that open, with * for any run of characters. Empty: those that rules \
-        name, and / if there is a rule",
+        name, and / if there is a rule or a hook for events; all, if the hook socketio.proxy.connect is on",
         |s| Slot::Texts(&mut s.socketio.namespaces),
     ),
     key(

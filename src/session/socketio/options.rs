@@ -53,8 +53,7 @@ pub struct SocketIoOptions {
     /// development mode. Default false.
     pub insecure: bool,
     /// Patterns of the namespaces that open without an application, in which `*` matches any run of characters. Default
-    /// none: then those that rules name, and `/` if there is a rule
-    /// or a hook; all, if a hook decides about clients.
+    /// none: then those that rules name, and `/` if there is a rule or a hook; all, if a hook decides about clients.
     pub namespaces: Vec<String>,
     /// Rules for events, without an application; the first that matches an event applies. Default none.
     pub rules: Vec<Rule>,
