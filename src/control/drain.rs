@@ -45,7 +45,9 @@ pub(super) fn progress(counters: &[Arc<Counters>]) -> (u64, u64, u64) {
 pub(super) async fn farewell(outside: &World, counters: &[Arc<Counters>], drain_time: Duration) {
     let (_, _, closed) = progress(counters);
     if timeout(farewell_max(closed, drain_time), outside.all_told()).await.is_err() {
-        tracing::warn!("the state hook did not accept all events in time; the rest is dropped");
+        tracing::warn!(
+            "a hook did not accept all reports in time (of channels, or of ended sockets); the rest is dropped"
+        );
     }
 }
 

@@ -108,10 +108,13 @@ impl<W: World> Carry<W> {
         let below = conn.layers.as_ref().map_or(0, |layers| layers.held_bytes());
         let waiting = conn.client.as_ref().map_or(0, |client| client.waiting_bytes);
         let held = u32::try_from(conn.session.held_bytes() + below + waiting).unwrap_or(u32::MAX);
-        if conn.session.is_full() && conn.is_read_closed && conn.is_read_paused {
-            self.leave(key);
+        let leaves = conn.is_read_closed && conn.is_read_paused && conn.session.is_full();
+        if held == conn.held_bytes {
+            if leaves {
+                self.leave(key);
+            }
+            return;
         }
-        let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.held_bytes != held) else { return };
         self.counters.partial_bytes.add(u64::from(held));
         self.counters.partial_bytes.sub(u64::from(conn.held_bytes));
         self.budget.charge(held as usize);
@@ -123,6 +126,9 @@ impl<W: World> Carry<W> {
             waiting > 0 && self.conns.entry(key).is_some_and(|conn| self.message_due_ms(conn).is_some());
         if was_whole || is_partial {
             self.arm(key);
+        }
+        if leaves {
+            self.leave(key);
         }
         if held > 0 && self.budget.is_exhausted() {
             self.end(key, CloseReason::Budget);
