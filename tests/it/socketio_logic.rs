@@ -357,7 +357,7 @@ fn the_connect_hook_begins_the_state_and_has_effects() {
     assert_eq!((&end["reason"], &end["user"]), (&json!("server namespace disconnect"), &json!("ann")));
 }
 
-/// What a client says last is not lost, though it leaves at once.
+/// The last events of a client are not lost, though it leaves at once.
 #[test]
 fn events_of_a_client_that_has_left_are_handled_before_its_end() {
     for (goodbye, reason) in [("41", "client namespace disconnect"), ("", "transport close")] {

@@ -30,14 +30,14 @@ const CLIENTS: usize = 5;
 const PING_MS: u64 = 2000;
 const TTL_MS: u64 = 60_000;
 
-/// Takes every question, and leaves the answer to the story.
+/// Takes every question, and leaves the answer to the test.
 #[derive(Debug, Default)]
-struct Backend {
+struct SlowHook {
     asked: Mutex<Vec<(ReplyTo, SocketEvents)>>,
     ended: Mutex<Vec<SocketEnd>>,
 }
 
-impl Outside for Backend {
+impl Outside for SlowHook {
     fn verify_now(&self, _: &Token<'_>, _: u64) -> Option<Verdict> {
         None
     }
@@ -61,7 +61,7 @@ impl Outside for Backend {
 
 /// A client of the official kind, which recovers its socket.
 #[derive(Default)]
-struct Comer {
+struct Emitter {
     link: Option<LinkId>,
     arrived: Vec<u8>,
     has_head: bool,
@@ -87,12 +87,12 @@ struct Known {
     state: Value,
 }
 
-struct Story {
+struct Traffic {
     small: Small,
-    backend: Arc<Backend>,
+    backend: Arc<SlowHook>,
     batch_max: usize,
     rng: Rng,
-    clients: Vec<Comer>,
+    clients: Vec<Emitter>,
     known: BTreeMap<String, Known>,
     /// Numbers of the events whose answers were effects, in the order of the answers.
     answered: Vec<u32>,
@@ -100,10 +100,10 @@ struct Story {
     failures: u32,
 }
 
-impl Story {
+impl Traffic {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let backend = Arc::new(Backend::default());
+        let backend = Arc::new(SlowHook::default());
         let batch_max = rng.size(1..=3);
         let configure = |config: &mut Config| {
             let options = &mut config.socketio;
@@ -117,13 +117,13 @@ impl Story {
         };
         let outside: Arc<dyn Outside> = Arc::clone(&backend) as _;
         let small = Small::asking(outside, configure, None, SHARDS, 1 << 16, 1 << 24);
-        let clients = (0..CLIENTS).map(|_| Comer::default()).collect();
+        let clients = (0..CLIENTS).map(|_| Emitter::default()).collect();
         let known = BTreeMap::new();
-        let mut story =
+        let mut traffic =
             Self { small, backend, batch_max, rng, clients, known, answered: vec![], next: 0, failures: 0 };
-        (0..CLIENTS).for_each(|at| story.open(at));
-        story.settle();
-        story
+        (0..CLIENTS).for_each(|at| traffic.open(at));
+        traffic.settle();
+        traffic
     }
 
     fn open(&mut self, at: usize) {
@@ -336,37 +336,37 @@ fn events_behind_a_hook_are_asked_about_once_in_order() {
     let only = std::env::var("THRONG_SEED").ok().and_then(|seed| seed.parse().ok());
     for seed in only.map_or(0..SEEDS, |seed: u64| seed..seed + 1) {
         println!("seed {seed}");
-        let mut story = Story::new(seed);
+        let mut traffic = Traffic::new(seed);
         for _ in 0..300 {
-            story.step();
+            traffic.step();
         }
-        story.check();
-        returns += story.clients.iter().map(|client| client.returns).sum::<u32>();
-        (answered, failures) = (answered + story.answered.len(), failures + story.failures);
+        traffic.check();
+        returns += traffic.clients.iter().map(|client| client.returns).sum::<u32>();
+        (answered, failures) = (answered + traffic.answered.len(), failures + traffic.failures);
         // All leave, with an event on its way, and nobody returns.
         for at in 0..CLIENTS {
-            story.emit(at);
-            let link = story.clients[at].link.take().unwrap();
-            story.finish(link);
+            traffic.emit(at);
+            let link = traffic.clients[at].link.take().unwrap();
+            traffic.finish(link);
         }
-        story.settle();
-        assert!(story.backend.ended.lock().unwrap().is_empty(), "they may return");
-        story.pass(TTL_MS + 2000);
-        story.settle();
-        let ended = std::mem::take(&mut *story.backend.ended.lock().unwrap());
+        traffic.settle();
+        assert!(traffic.backend.ended.lock().unwrap().is_empty(), "they may return");
+        traffic.pass(TTL_MS + 2000);
+        traffic.settle();
+        let ended = std::mem::take(&mut *traffic.backend.ended.lock().unwrap());
         assert_eq!(ended.len(), CLIENTS, "seed {seed}: each once");
         for end in ended {
-            let known = &story.known[&end.sid];
+            let known = &traffic.known[&end.sid];
             assert_eq!(known.asked.last(), known.asked.iter().max());
             let state = end.state.map_or(Value::Null, |state| serde_json::from_str(&state).unwrap());
             assert_eq!(state, known.state, "the state of the last answer");
             assert!(end.fields.contains("\"recovery_expired\":true"), "{}", end.fields);
         }
-        let asked: usize = story.known.values().map(|known| known.asked.len()).sum();
-        let last: Vec<_> = story.clients.iter().filter_map(|client| client.sent.last()).collect();
-        let is_asked = |number: &u32| story.known.values().any(|known| known.asked.contains(number));
+        let asked: usize = traffic.known.values().map(|known| known.asked.len()).sum();
+        let last: Vec<_> = traffic.clients.iter().filter_map(|client| client.sent.last()).collect();
+        let is_asked = |number: &u32| traffic.known.values().any(|known| known.asked.contains(number));
         assert!(asked > 0 && last.into_iter().all(is_asked), "the last events are not lost");
-        assert_eq!(story.small.inside.load(Relaxed), 0, "seed {seed}");
+        assert_eq!(traffic.small.inside.load(Relaxed), 0, "seed {seed}");
     }
     println!("{returns} returns, {answered} events with effects, {failures} failures");
     assert!(only.is_some() || (returns > 300 && answered > 3000 && failures > 300));

@@ -357,8 +357,7 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     }),
     key(
         "socketio.proxy.event.events",
-        "Patterns of the events that go to the hook whatever the rules say, with * for any run of characters. Empty: \
-        those that no rule takes",
+        "Patterns (with *) of events that go to the hook whatever the rules say. Empty: all that no rule takes",
         |s| Slot::Texts(&mut s.event_hook.events),
     ),
     key(

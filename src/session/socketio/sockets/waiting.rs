@@ -112,7 +112,7 @@ impl Logic {
         Some(events)
     }
 
-    /// What came first of what waits.
+    /// The first of those that wait.
     pub(super) fn first(&self) -> Option<&Held> {
         self.waiting.front()
     }
