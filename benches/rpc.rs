@@ -59,6 +59,7 @@ impl Served {
             secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
             socketio: SocketIoOptions::default(),
+            rules_version: 0,
             claims: ClaimRules::default(),
             packet_rates: None,
             late: None,

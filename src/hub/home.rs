@@ -197,7 +197,9 @@ impl<A: Asker> Home<A> {
                 // There are no subscribers and no history.
                 self.count_publication(&publication.channel);
                 self.order.remember(now, digest, &Position::default());
-                return Some(Done::Published { asker, outcome: Ok(Published::default()) });
+                let delivery = self.delivery(publication, Shards::new());
+                let outcome = Ok(Published { position: Position::default(), delivery });
+                return Some(Done::Published { asker, outcome });
             }
         };
         if let Err(refused) = self.channels[id as usize].line.admit(now, &publication, &options) {

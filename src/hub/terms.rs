@@ -281,6 +281,7 @@ pub struct Limits {
 pub struct Published {
     /// Its position; default without history.
     pub position: Position,
-    /// The delivery and its shards; `None` without subscribers or when it was published before.
+    /// The delivery and its shards; `None` when it was published before, or without subscribers. Where sockets can return
+    /// ([`Limits::recovery`]) there is one without subscribers, too: of no shards.
     pub delivery: Option<(Arc<Publication>, Shards)>,
 }

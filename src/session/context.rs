@@ -217,6 +217,8 @@ pub struct Settings {
     pub trusted_proxies: Networks,
     /// Options of the Socket.IO endpoint.
     pub socketio: SocketIoOptions,
+    /// Number of changes of its rules since the start.
+    pub rules_version: u32,
     /// How the clients of its sockets are identified.
     pub claims: ClaimRules,
     /// The way of late answers about them; `None` where there are none.

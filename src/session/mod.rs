@@ -478,6 +478,7 @@ pub(crate) mod tests {
             secret: Secret::new(Seed::from(7)),
             trusted_proxies: Networks::default(),
             socketio: SocketIoOptions::default(),
+            rules_version: 0,
             claims: ClaimRules::default(),
             packet_rates: None,
             late: None,

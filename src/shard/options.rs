@@ -166,6 +166,7 @@ impl Options {
             secret,
             trusted_proxies: self.trusted_proxies.clone(),
             socketio: self.socketio.clone(),
+            rules_version: 0,
             packet_rates: self.packet_rates(),
             late: None,
             claims: ClaimRules {

@@ -37,6 +37,7 @@ fn routes() -> Routes<Vec<String>> {
     })
     .closed(|said, gone| {
         gone.to("news").emit("closed", &(said.len(),)).ok();
+        gone.to("news").sockets_join(&format!("after {}", said.len())).ok();
     })
 }
 
@@ -169,9 +170,9 @@ fn a_client_that_is_cut_gets_what_it_missed_and_its_rooms() {
     running.end();
 }
 
-/// As at the reference: a socket that is away is not found, but what is sent to its rooms reaches it.
+/// As at the reference, a socket that is away is not found; but what is sent to its rooms reaches it, and so do orders.
 #[test]
-fn orders_do_not_reach_sockets_that_are_away_and_events_of_the_server_api_do() {
+fn sockets_that_are_away_are_not_found_and_get_events_and_orders_of_the_server_api() {
     let running = Running::start(|_| {});
     let node = &running.node;
     let mut watcher = running.client("news");
@@ -184,11 +185,10 @@ fn orders_do_not_reach_sockets_that_are_away_and_events_of_the_server_api_do() {
     assert_eq!(watcher.event(), json!(["away", "transport close"]));
     assert_eq!((found(&in_a), found(&Selector::of("/").to(&*sid))), (0, 0));
     assert_eq!(node.sockets_join(&in_a, &["late"]).unwrap().wait().unwrap(), 0);
-    assert_eq!(node.disconnect_sockets(&in_a, true).unwrap().wait().unwrap(), 0);
     for (selector, text) in [
         (in_a.clone(), "to its room"),
         (Selector::of("/").to("b"), "to another room"),
-        (Selector::of("/").to("late"), "to a room that it did not enter"),
+        (Selector::of("/").to("late"), "to a room that it was made to enter"),
         (Selector::of("/").to(&*sid), "to its id"),
         (Selector::of("/"), "to all"),
         (Selector::of("/").except("a"), "to all but its room"),
@@ -199,10 +199,15 @@ fn orders_do_not_reach_sockets_that_are_away_and_events_of_the_server_api_do() {
     }
     let lost = Client { peer: Peer::connect(running.address), sid, pid, offset };
     let mut client = running.back(&lost);
-    for text in ["to its room", "to its id", "to all"] {
+    for text in ["to its room", "to a room that it was made to enter", "to its id", "to all"] {
         assert_eq!(client.event(), json!(["said", text]));
     }
     assert_eq!((client.event(), found(&in_a)), (json!(["again", 0]), 1));
+    let (auth, sid) = (client.auth(), client.sid.clone());
+    drop(client);
+    while watcher.event() != json!(["away", "transport close"]) {}
+    assert_eq!(node.disconnect_sockets(&in_a, true).unwrap().wait().unwrap(), 0);
+    assert_ne!(running.connect(&auth).sid, sid);
     running.end();
 }
 
@@ -298,6 +303,10 @@ fn who_cannot_be_recovered_is_a_new_socket() {
     let (auth, sid) = (late.auth(), late.sid.clone());
     drop(late);
     hears(&mut other, &json!(["closed", 2]));
+    // What the application has ordered then is carried out.
+    let mut speaker = running.client("b");
+    speaker.say("after 2", "heard");
+    hears(&mut other, &json!(["said", "heard"]));
     assert_ne!(running.connect(&auth).sid, sid);
     running.end();
 }

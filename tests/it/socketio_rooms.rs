@@ -1,6 +1,8 @@
 //! Rooms of Socket.IO over loopback, with sockets in several shards: who gets an event, once, and in which order.
 
+mod away;
 mod channels;
+mod held;
 mod limits;
 mod private;
 

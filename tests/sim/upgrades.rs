@@ -202,6 +202,45 @@ fn floods_of_polls_and_posts_are_refused_while_bytes_are_short() {
     assert_eq!(dance.counter("polls_waiting"), 0);
 }
 
+/// A poll takes queued bytes away, and a client gives up a session whose poll is refused.
+#[test]
+fn polls_are_taken_while_bytes_are_short() {
+    let mut dance = Dance::new(3);
+    let target = "/socket.io/?EIO=4&transport=polling";
+    let ask = |dance: &mut Dance, request: String| {
+        let link = dance.small.world.borrow_mut().connect().unwrap();
+        dance.small.send(link, request.as_bytes());
+        let mut answer = Vec::new();
+        for _ in 0..100 {
+            dance.turn();
+            dance.small.receive(link, usize::MAX, &mut answer);
+        }
+        String::from_utf8(answer).unwrap()
+    };
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let post = |target: &str, body: &str| {
+        format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let opened = ask(&mut dance, get(target));
+    let sid = opened.split_once("\"sid\":\"").unwrap().1.split_once('"').unwrap().0;
+    let target = format!("{target}&sid={sid}");
+    assert!(ask(&mut dance, post(&target, "40")).ends_with("ok"));
+    // The application has been told of the socket; no ping is due yet.
+    for _ in 0..20 {
+        dance.pass(1);
+        dance.turn();
+    }
+    let fetched = ask(&mut dance, get(&target));
+    assert!(fetched.starts_with("HTTP/1.1 200 ") && fetched.contains("40{\"sid\":"), "{fetched}");
+    dance.small.budget.charge(1 << 21);
+    assert!(ask(&mut dance, post(&target, "6")).starts_with("HTTP/1.1 503 "));
+    // Bytes are short for ever here, so connections that hold some end; but not by a refusal.
+    drop(ask(&mut dance, get(&target)));
+    assert_eq!(dance.counter("polls_busy"), 1);
+    dance.small.budget.release(1 << 21);
+    dance.leave();
+}
+
 #[test]
 fn sessions_that_move_to_websockets_keep_their_promises() {
     let (first, count) = seeds();

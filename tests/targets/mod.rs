@@ -81,6 +81,7 @@ impl Driver {
             secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
             socketio: SocketIoOptions::default(),
+            rules_version: 0,
             claims: ClaimRules::default(),
             packet_rates: None,
             late: None,

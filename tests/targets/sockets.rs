@@ -209,6 +209,7 @@ impl Life {
             limits_calls: false,
             secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
+            rules_version: 0,
             claims: ClaimRules::default(),
             packet_rates: None,
             late: None,

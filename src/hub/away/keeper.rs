@@ -23,9 +23,9 @@ use crate::hub::{Item, Publication, Rare};
 const LOOK_MS: [u64; 2] = [20, 1000];
 
 /// A place in order.
-type PlaceKey = (u64, u16, u8);
+pub(super) type PlaceKey = (u64, u16, u8);
 
-fn key_of(place: SocketPlace) -> PlaceKey {
+pub(super) fn key_of(place: SocketPlace) -> PlaceKey {
     (place.conn, place.shard, place.number)
 }
 
@@ -202,12 +202,43 @@ impl Keeper {
         let until_ms = now.ms + self.limits.ttl_ms;
         self.order.push_back((until_ms, key));
         self.away.insert(key, Kept { away, until_ms, bytes });
+        self.keep_within_limits();
+        self.look_soon(now);
+    }
+
+    /// Ends the oldest sockets beyond the limits.
+    pub(super) fn keep_within_limits(&mut self) {
         while self.away.len() > self.limits.sockets_max || self.away_bytes > self.limits.bytes_max {
             if !self.give_up_oldest() {
                 break;
             }
         }
-        self.look_soon(now);
+    }
+
+    pub(super) fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// Number of the sockets of a namespace that are away.
+    pub(super) fn away_count_of(&self, group: &str) -> usize {
+        self.logs.get(group).map_or(0, |log| log.away_count)
+    }
+
+    pub(super) fn all_away(&self) -> impl Iterator<Item = &Away> {
+        self.away.values().map(|kept| &*kept.away)
+    }
+
+    pub(super) fn away(&self, key: PlaceKey) -> Option<&Away> {
+        self.away.get(&key).map(|kept| &*kept.away)
+    }
+
+    /// Changes a socket that is away.
+    pub(super) fn with_away<T>(&mut self, key: PlaceKey, change: impl FnOnce(&mut Away) -> T) -> Option<T> {
+        let kept = self.away.get_mut(&key)?;
+        let outcome = change(&mut kept.away);
+        let before = std::mem::replace(&mut kept.bytes, kept.away.bytes());
+        self.away_bytes = self.away_bytes - before + kept.bytes;
+        Some(outcome)
     }
 
     fn give_up_oldest(&mut self) -> bool {
@@ -224,7 +255,7 @@ impl Keeper {
         self.away.get(&key).is_some_and(|kept| kept.until_ms == until_ms) && self.give_up_any(key)
     }
 
-    fn give_up_any(&mut self, key: PlaceKey) -> bool {
+    pub(super) fn give_up_any(&mut self, key: PlaceKey) -> bool {
         let away = self.take(key);
         let is_there = away.is_some();
         self.over.extend(away.map(|away| *away));

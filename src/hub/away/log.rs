@@ -31,7 +31,8 @@ impl Logged {
     }
 
     fn is_for(&self, away: &Away) -> bool {
-        let is_in = |channel: &Arc<str>| away.rooms.contains(channel);
+        let seq = self.publication.seq;
+        let is_in = |channel: &Arc<str>| away.was_in(channel, seq);
         self.not_to != Some(away.place) && self.to.iter().any(is_in) && !self.except.iter().any(is_in)
     }
 }

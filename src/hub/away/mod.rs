@@ -1,7 +1,8 @@
 //! Sockets whose connection has ended and whose clients may return: what the home of their namespace keeps for them.
 //!
 //! * This file: the values that travel between shards. `directs`: events for one socket alone.
-//! * `log`: the events of one namespace. `keeper`: all that one home keeps, and its limits.
+//! * `log`: the events of one namespace. `keeper`: all that one home keeps, and its limits. `orders`: what orders to sockets
+//!   do with them.
 //!
 //! Invariant: who returns gets every event behind its offset, once, in order, or is refused. Left out: what a socket
 //! is to the application, which travels as a [`Parcel`]; a live socket, which the home does not know.
@@ -9,6 +10,7 @@
 mod directs;
 mod keeper;
 mod log;
+mod orders;
 #[cfg(test)]
 mod tests;
 
@@ -68,15 +70,27 @@ pub struct Away {
     pub(crate) user: Box<str>,
     /// Its information for others; empty for none.
     pub(crate) info: Payload,
-    /// The channels in which it is, with that of its namespace and the room of its id.
+    /// The channels in which it is, with that of its namespace and the room of its id; sorted.
     pub(crate) rooms: Box<[Arc<str>]>,
     /// Those of them that other protocols share, with their options: there others see it.
     pub(crate) seats: Box<[(Arc<str>, Arc<ChannelOptions>)]>,
+    /// Changes of its rooms since it is away, in their order.
+    pub(crate) changes: Vec<RoomChange>,
     /// The lower half of the home's number up to which its client has all events.
     pub(crate) proved: u32,
     /// Events for it alone that its client may not have.
     pub(crate) directs: Directs,
     pub(crate) parcel: Parcel,
+}
+
+/// A room that a socket has entered or left while it is away.
+#[derive(Debug)]
+pub(crate) struct RoomChange {
+    /// The home's number then.
+    pub(crate) seq: u64,
+    pub(crate) room: Arc<str>,
+    /// Whether it has entered the room.
+    pub(crate) is_entered: bool,
 }
 
 impl PartialEq for Away {
@@ -89,6 +103,17 @@ impl Away {
     /// Whether a client may have it.
     fn is_of(&self, asked: &Return) -> bool {
         (&self.group, &self.user) == (&asked.group, &asked.user)
+    }
+
+    /// Whether it is in a room.
+    fn is_in(&self, room: &Arc<str>) -> bool {
+        self.rooms.binary_search(room).is_ok()
+    }
+
+    /// Whether it was in a room when its home gave this number.
+    fn was_in(&self, room: &Arc<str>, seq: u64) -> bool {
+        let later = self.changes.iter().find(|change| change.seq >= seq && change.room == *room);
+        later.map_or_else(|| self.is_in(room), |change| !change.is_entered)
     }
 
     /// Its identity for others in a channel.
@@ -111,6 +136,7 @@ impl Away {
             + heap::piece(self.user.len())
             + heap::piece(self.info.held_bytes())
             + heap::list::<(Arc<str>, Arc<ChannelOptions>)>(self.seats.len())
+            + heap::list::<RoomChange>(self.changes.capacity())
             + self.directs.bytes()
             + heap::piece(self.parcel.bytes)
     }

@@ -1,5 +1,7 @@
 //! A home that keeps sockets and their events.
 
+mod orders;
+
 use std::sync::Arc;
 
 use super::*;
@@ -42,7 +44,8 @@ fn room(name: &str) -> Arc<str> {
 
 /// A socket in a room, whose client has the events up to `proved`.
 fn away(conn: u64, name: &str, proved: u64) -> Box<Away> {
-    let rooms = [GROUP.into(), room(name), place(conn).room(GROUP, Seed::from(7))];
+    let mut rooms = [GROUP.into(), room(name), place(conn).room(GROUP, Seed::from(7))];
+    rooms.sort_unstable();
     let parcel = Parcel { content: Box::new(conn), bytes: 100 };
     let (proved, directs) = (half(proved), Directs::default());
     let (group, rooms) = (GROUP.into(), rooms.into());
@@ -53,6 +56,7 @@ fn away(conn: u64, name: &str, proved: u64) -> Box<Away> {
         info: Payload::default(),
         rooms,
         seats: Box::default(),
+        changes: Vec::new(),
         proved,
         directs,
         parcel,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Asker, Done, Home, Joined, Joining, Member, Now, Published, Refused, Terms};
+use super::{Answer, Asker, Done, Home, Joined, Joining, Member, Now, Published, Refused, Shards, Terms};
 use crate::base::heap;
 use crate::hub::Publication;
 use crate::hub::memory::{Appended, Brought, Read, Response, Wanted};
@@ -348,7 +348,18 @@ impl<A: Asker> Home<A> {
         let position = self.order.number(&mut publication, appended);
         self.order.remember(now, digest, &position);
         let shards = self.channels[id as usize].audience.crowd.shards();
-        let delivery = (!shards.is_empty()).then(|| (Arc::from(publication), shards));
+        let delivery = self.delivery(publication, shards);
         Published { position, delivery }
+    }
+
+    /// The delivery of a publication. Without subscribers there is one for sockets that are away, which may get the
+    /// publication when they return.
+    pub(super) fn delivery(
+        &self,
+        publication: Box<Publication>,
+        shards: Shards,
+    ) -> Option<(Arc<Publication>, Shards)> {
+        let is_for_return = self.keeper.is_some() && !publication.is_emitted;
+        (is_for_return || !shards.is_empty()).then(|| (Arc::from(publication), shards))
     }
 }

@@ -117,6 +117,15 @@ impl Acks {
         }
     }
 
+    /// Ends the time for the answers of several sockets, which come to a connection that has ended.
+    pub(super) fn give_up_many(&mut self) {
+        for waiting in self.waiting.iter_mut().flat_map(|all| all.iter_mut()) {
+            if matches!(waiting.asker, Asker::Many(_)) {
+                waiting.until_ms = 0;
+            }
+        }
+    }
+
     /// The end of the shortest time.
     pub(super) fn due_ms(&self) -> u64 {
         let times = self.waiting.iter().flat_map(|all| all.iter()).map(|waiting| waiting.until_ms);

@@ -1,6 +1,7 @@
 //! The application's side of Socket.IO: the trait [`Events`], and the plain values of its methods.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -50,6 +51,7 @@ pub trait Events: Send + 'static {
 
     /// Called for the answer to an event that was sent by [`Socket::emit_for_ack`], or for its absence, and for the
     /// answers to one that was sent by [`Emit::emit_for_ack`](super::Emit::emit_for_ack); not once the socket has ended.
+    /// If a socket has asked several, and returns at another connection before it was told, that question has timed out.
     ///
     /// # Errors
     /// How the socket ends.
@@ -142,6 +144,7 @@ impl Connecting<'_> {
     /// # drop(routes);
     /// ```
     pub fn later<S: Send + 'static>(&self) -> (Ticket<S>, Admit<S>) {
+        self.has_ticket.set(true);
         let place = TicketPlace { shard: self.client.shard, token: self.client.token, id: self.question };
         (Ticket::new(place, self.late.cloned()), Admit::Later(Later(())))
     }
@@ -170,6 +173,8 @@ pub struct Connecting<'a> {
     pub is_open: bool,
     /// The number of the question that a late answer answers.
     pub(super) question: u32,
+    /// Whether there is a ticket, which will be answered.
+    pub(super) has_ticket: &'a Cell<bool>,
     pub(super) late: Option<&'a Arc<dyn LateAnswers>>,
 }
 

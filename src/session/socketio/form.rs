@@ -9,7 +9,9 @@ use crate::hub::choice::Choice;
 use crate::hub::offset::Offset;
 use crate::hub::{DataKind, Item, Publication};
 use crate::proto::engine::EngineProtocol;
-use crate::proto::socketio::{bundle, packed, unbundle};
+use crate::proto::socketio::{
+    Args, Attachments, Packet, PacketBody, SocketEvent, SocketProtocol, bundle, packed, read, unbundle, write,
+};
 use crate::proto::ws::Press;
 use crate::session::engine::{Outlet, Target};
 
@@ -26,15 +28,17 @@ impl Form {
         for item in choice.chosen(items) {
             let Item::Publication(publication) = item else { continue };
             let has_attachments = publication.kind == DataKind::Binary;
-            let (text, attachments) = unbundle(&publication.data, has_attachments);
+            let (bare, attachments) = unbundle(&publication.data, has_attachments);
             let text = match outlet.protocol {
-                EngineProtocol::V4 => &*with_offset(text, publication),
+                EngineProtocol::V4 => &*with_offset(bare, publication),
                 // Clients of that time cannot return, and would take the offset for an argument.
-                EngineProtocol::V3 => text,
+                EngineProtocol::V3 => bare,
             };
             if outlet.is_msgpack {
-                // It was converted once before it was published.
-                if let Some(packet) = packed(text, attachments.get()) {
+                // An event was converted once before it was published; data of other protocols was not.
+                let as_text =
+                    || packed(&with_offset(&with_args_as_text(bare)?, publication), Attachments::NONE);
+                if let Some(packet) = packed(text, attachments.get()).or_else(as_text) {
                     outlet.put_binary(&packet, &mut target);
                 }
                 continue;
@@ -58,6 +62,19 @@ fn with_offset<'t>(text: &'t str, publication: &Publication) -> Cow<'t, str> {
     let (Some(epoch), Some(list)) = (epoch, text.strip_suffix(']')) else { return Cow::Borrowed(text) };
     let offset = Offset::shared(publication.offset).text(epoch);
     Cow::Owned(format!("{list},\"{offset}\"]"))
+}
+
+/// The packet of an event whose only argument is the text of its arguments in JSON: for arguments that are nested too deeply
+/// for msgpack.
+fn with_args_as_text(text: &str) -> Option<String> {
+    let (Packet { namespace, body, .. }, _) = read(SocketProtocol::V5, text, usize::MAX).ok()?;
+    let PacketBody::Event(SocketEvent { name, args: Args::Json(args), .. }) = body else { return None };
+    let json = args.sole().map_or_else(|| Cow::Owned(format!("[{}]", args.text())), Cow::Borrowed);
+    let mut packet = Vec::new();
+    let mut writer = write::PacketWriter::event(&mut packet, namespace, None, &name, 0).ok()?;
+    writer.raw(&serde_json::to_string(&json).ok()?);
+    writer.finish().ok()?;
+    String::from_utf8(packet).ok()
 }
 
 /// The data of a publication: the packet's text, and its attachments.
@@ -96,6 +113,24 @@ mod tests {
         });
         assert!(packets[0].starts_with("42[\"a\",\"epoch"), "{packets:?}");
         assert_eq!(packets[1], "42[\"a\"]");
+    }
+
+    /// Only other protocols publish that.
+    #[test]
+    fn what_is_nested_too_deeply_for_msgpack_comes_as_text() {
+        let (base64, is_msgpack, deflate) = (false, true, Deflate::Off);
+        let form =
+            Form(Outlet { protocol: EngineProtocol::V4, base64, is_msgpack, deflate, is_polled: false });
+        let deep = format!("{}{}", "[".repeat(110), "]".repeat(110));
+        for (args, text) in [(deep.clone(), deep.clone()), (format!("1,{deep}"), format!("[1,{deep}]"))] {
+            let bytes = encoded(form, &format!("2/a,[\"said\",{args}]"), &[]);
+            // Text of less than 256 bytes.
+            let expected =
+                [b"\xa4said\xd9", &[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
+            assert!(bytes.ends_with(&expected), "{bytes:?}");
+        }
+        let placeholder = encoded(form, "2[\"said\",{\"_placeholder\":true,\"num\":0}]", &[]);
+        assert!(placeholder.ends_with(b"\x82\xac_placeholder\xc3\xa3num\x00"), "an object: {placeholder:?}");
     }
 
     #[test]

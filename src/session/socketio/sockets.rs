@@ -79,8 +79,6 @@ pub(in crate::session) struct Sockets<S> {
     has_mark: bool,
     /// The number of the last question about an event.
     last_question: u32,
-    /// A CONNECT for a namespace that the client is leaving: its name, and the `auth` in JSON. Nothing behind it is read.
-    held_connect: Option<Box<(String, Option<String>)>>,
     /// Input that was read while sockets could take no more.
     pub(super) rest: Option<Box<Rest>>,
 }
@@ -213,7 +211,6 @@ impl<S> Sockets<S> {
             pings_unanswered: 0,
             has_mark: false,
             last_question: 0,
-            held_connect: None,
             rest: None,
         }
     }
@@ -249,7 +246,7 @@ impl<S> Sockets<S> {
                 Ok(())
             }
             (PacketBody::Connect { auth, query }, None) => self.connect(namespace, auth, query, handler, cx),
-            (PacketBody::Connect { auth, query }, Some(_)) => self.connect_again(namespace, auth, query),
+            (PacketBody::Connect { .. }, Some(_)) => Err(SECOND_CONNECT),
             (PacketBody::ConnectError(_), _) => {
                 Err(CloseReason::Malformed("CONNECT_ERROR, which only servers send"))
             }
@@ -449,13 +446,14 @@ impl<S> Sockets<S> {
                     let id = SocketId::of(entry.place(cx.client), cx.client.seed);
                     orders::unanswered(question, id.as_str().into(), cx.actions);
                 }
-                Some(Asker::App(token)) => {
+                // Those of several sockets have no time, unless their question was of an earlier connection.
+                Some(Asker::App(token) | Asker::Many(token)) => {
                     let bound = Bound::unasked(cx);
                     self.call(at, bound, handler, cx, |handler, state, socket| {
                         handler.socket_acked(state, token, Acked::TimedOut, socket)
                     })?;
                 }
-                Some(Asker::Many(_)) | None => at += 1,
+                None => at += 1,
             }
         }
         Ok(())

@@ -206,7 +206,9 @@ impl<W: World> Carry<W> {
         let late = self.settings.late.take();
         let settings = options.settings(self.settings.secret.clone(), &self.rates);
         let rooms = self.settings.rooms.renewed(&settings.rooms);
-        self.settings = Settings { late, rooms, ..settings };
+        let are_new = settings.socketio.rules != self.settings.socketio.rules;
+        let rules_version = self.settings.rules_version.wrapping_add(u32::from(are_new));
+        self.settings = Settings { late, rooms, rules_version, ..settings };
         self.limits.clone_from(&options.limits);
         self.timeouts.clone_from(&options.timeouts);
         self.end_delays = options.end_delays();

@@ -36,7 +36,8 @@ impl<W: World> Carry<W> {
         let receipt = self.receipt_of(key);
         let (shard, session) = poll.place.unwrap_or((receipt.shard, key));
         self.counters.polls.add(1);
-        if self.budget.is_exhausted() {
+        // A poll takes queued bytes away, and its client would give up the session.
+        if self.budget.is_exhausted() && !matches!(poll.ask, PollAsk::Fetch) {
             self.counters.polls_busy.add(1);
             let response = PlainResponse::busy(self.retry_after_s(key));
             return self.answer_request(receipt, response);

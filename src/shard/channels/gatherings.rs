@@ -14,15 +14,18 @@ use super::homes::Waiter;
 use crate::base::budget::Budget;
 use crate::base::heap;
 use crate::base::slots::Key;
+use crate::hub::Publication;
 use crate::hub::emission::Emission;
-use crate::hub::home::{Answer, Refused};
+use crate::hub::home::{Answer, Member, Question, Refused, Terms};
+use crate::hub::options::ChannelOptions;
 use crate::hub::socket_order::{Gathered, SocketDeed, SocketOrder};
 use crate::hub::words::OrderSockets;
 use crate::session::SocketReply;
 use crate::shard::World;
 use crate::shard::mailbox::{Asker, Letter};
 
-/// Maximum number of orders that a home gathers for at a time.
+/// Maximum number of gatherings at a time for a further question to clients, whose answers take time. Other orders are
+/// carried out in the turns in which they arrive, and none is dropped.
 const GATHERINGS_MAX: usize = 10_000;
 
 /// The receiver of what is gathered.
@@ -50,11 +53,13 @@ struct Gathering {
     holds: bool,
 }
 
-/// A message that waits for the end of an order to join.
+/// A message or a question that waits for the end of an order to join.
 #[derive(Debug)]
 enum Held {
     Emission(Box<Emission>, Option<Asker>),
     Order(Box<SocketOrder>, Option<Asker>),
+    Publication(Box<Publication>, Arc<ChannelOptions>, Box<Terms>, (Option<Member>, Option<Asker>)),
+    Question(Arc<str>, Arc<ChannelOptions>, Box<Question>, Asker),
 }
 
 /// The gatherings of a shard.
@@ -77,6 +82,28 @@ impl Gatherings {
     /// Keeps a message until the order to join has ended.
     pub(in crate::shard) fn hold(&mut self, emission: Box<Emission>, asker: Option<Asker>) {
         self.held.push_back(Held::Emission(emission, asker));
+    }
+
+    /// Keeps a publication of a room until then.
+    pub(in crate::shard) fn hold_publication(
+        &mut self,
+        publication: Box<Publication>,
+        options: Arc<ChannelOptions>,
+        terms: Terms,
+        who: (Option<Member>, Option<Asker>),
+    ) {
+        self.held.push_back(Held::Publication(publication, options, Box::new(terms), who));
+    }
+
+    /// Keeps a question about a room until then: it may be about a publication before it.
+    pub(in crate::shard) fn hold_question(
+        &mut self,
+        channel: Arc<str>,
+        options: Arc<ChannelOptions>,
+        question: Question,
+        asker: Asker,
+    ) {
+        self.held.push_back(Held::Question(channel, options, Box::new(question), asker));
     }
 
     /// Begins to gather so many parts; returns the number of the gathering.
@@ -115,12 +142,24 @@ impl Gatherings {
 }
 
 impl<W: World> Channels<W> {
+    /// Whether what comes for a channel must wait for the end of an order to join: the channel is a room, and has its place
+    /// in the order of rooms.
+    #[inline]
+    pub(in crate::shard) fn is_held(&self, channel: &str) -> bool {
+        self.gatherings.is_held() && self.carry.settings.rooms.sharing(channel).is_some()
+    }
+
     /// Sends an order of a session to the sockets of a namespace; the answer is for request `id`, if that is not 0.
     pub(in crate::shard) fn order_sockets(&mut self, key: Key, id: u32, ask: OrderSockets) {
         let OrderSockets { mut order, is_to_others } = ask;
         order.not_to = is_to_others.then(|| self.carry.member(key));
-        let Some(home) = order.rooms.to.first().map(|room| self.home_of(room)) else { return };
         let asker = (id != 0).then(|| Asker::Conn(self.carry.reply_to(key, id)));
+        self.send_order(order, asker);
+    }
+
+    /// Sends an order to its home.
+    pub(super) fn send_order(&mut self, order: SocketOrder, asker: Option<Asker>) {
+        let Some(home) = order.rooms.to.first().map(|room| self.home_of(room)) else { return };
         self.carry.post.send(home, Letter::OrderSockets { order: Box::new(order), asker });
     }
 
@@ -129,7 +168,8 @@ impl<W: World> Channels<W> {
         if self.gatherings.is_held() {
             return self.gatherings.held.push_back(Held::Order(order, asker));
         }
-        if self.gatherings.open.len() >= GATHERINGS_MAX {
+        let asks = matches!(order.deed, SocketDeed::Ask(_));
+        if asks && self.gatherings.open.len() >= GATHERINGS_MAX {
             return match asker {
                 None => {}
                 Some(asker @ Asker::Outside(_)) => {
@@ -141,6 +181,7 @@ impl<W: World> Channels<W> {
                 }
             };
         }
+        self.order_away(&order);
         let (shard_count, charged) = (self.carry.post.shard_count(), order.bytes());
         self.publication_budget.charge(charged);
         let receiver = asker.map_or(Receiver::Nobody, Receiver::Asker);
@@ -185,6 +226,12 @@ impl<W: World> Channels<W> {
             match held {
                 Held::Emission(emission, asker) => self.asked_to_emit(emission, asker),
                 Held::Order(order, asker) => self.asked_to_order(order, asker),
+                Held::Publication(publication, options, terms, who) => {
+                    self.asked_to_publish(publication, options, *terms, who);
+                }
+                Held::Question(channel, options, question, asker) => {
+                    self.asked_question(&channel, options, *question, asker);
+                }
             }
         }
         heap::ease_queue(&mut self.gatherings.held);

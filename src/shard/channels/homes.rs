@@ -59,12 +59,11 @@ impl<W: World> Channels<W> {
         terms: home::Terms,
         (from, asker): (Option<Member>, Option<Asker>),
     ) {
-        let who = (from, asker.map(Waiter::Asker));
-        let unseen = self.emission_for_return(&publication, &terms);
-        let done = self.home.handle_publish(self.carry.now(), publication, options, terms, who);
-        if let (Some(emission), Some(Done::Published { outcome: Ok(_), .. })) = (unseen, &done) {
-            self.asked_to_emit(emission, None);
+        if self.is_held(&publication.channel) {
+            return self.gatherings.hold_publication(publication, options, terms, (from, asker));
         }
+        let who = (from, asker.map(Waiter::Asker));
+        let done = self.home.handle_publish(self.carry.now(), publication, options, terms, who);
         self.home_has_done(done);
     }
 
@@ -75,6 +74,9 @@ impl<W: World> Channels<W> {
         question: home::Question,
         asker: Asker,
     ) {
+        if self.is_held(channel) {
+            return self.gatherings.hold_question(Arc::clone(channel), options, question, asker);
+        }
         let who = (member_of(&asker), Waiter::Asker(asker));
         let done = self.home.handle_ask(self.carry.now(), channel, options, question, who);
         self.home_has_done(done);

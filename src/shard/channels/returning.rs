@@ -6,9 +6,10 @@ use super::Channels;
 use super::endings::rooms_among;
 use crate::base::slots::Key;
 use crate::hub::away::{Away, Back, Parked, Return, Returned};
+use crate::hub::socket_order::SocketOrder;
 use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Ask;
-use crate::session::{Action, end_away};
+use crate::session::{Action, ClientId, end_away};
 use crate::shard::World;
 use crate::shard::carry::conn::Stage;
 use crate::shard::mailbox::{Letter, Returning, Socket};
@@ -109,6 +110,7 @@ impl<W: World> Channels<W> {
         let map = &self.carry.settings.rooms;
         let rooms = names.filter(|name| map.is_within(name, &away.group) && **name != own).cloned();
         away.rooms = rooms.chain([Arc::clone(&own)]).collect();
+        away.rooms.sort_unstable();
         let shared = away.rooms.iter().filter(|room| map.sharing(room).is_some());
         away.seats = shared.map(|room| (Arc::clone(room), map.options_of(room))).collect();
         self.hand_home(away);
@@ -118,6 +120,30 @@ impl<W: World> Channels<W> {
     pub(in crate::shard) fn hand_home(&mut self, away: Box<Away>) {
         let home = self.home_of(&away.group);
         self.carry.post.send(home, Letter::Returning(Returning::Parked(away)));
+    }
+
+    /// Carries out an order for sockets that are away, and have their home here.
+    pub(in crate::shard) fn order_away(&mut self, order: &SocketOrder) {
+        self.home.order_away(
+            order,
+            &self.carry.settings.rooms,
+            self.carry.limits.channels_per_connection_max,
+        );
+        self.end_those_over();
+    }
+
+    /// Ends the sockets of a user that are away, and have their home here. `client`: the id of a connection or a socket, the
+    /// only one that is meant; empty for all. `spared`: ids of connections that are not meant.
+    pub(in crate::shard) fn end_away_of(&mut self, user: &str, client: &str, spared: &[String]) {
+        let seed = self.carry.seed;
+        let is_meant = |place: SocketPlace| {
+            // The connection at which it connected first.
+            let conn = ClientId { seed, shard: place.shard, token: place.conn }.to_string();
+            let is_it = client.is_empty() || client == conn || place.seal(seed) == client.as_bytes();
+            is_it && !spared.contains(&conn)
+        };
+        self.home.end_away_of(user, is_meant);
+        self.end_those_over();
     }
 
     /// Gives back a socket whose client's connection has ended meanwhile.
@@ -151,6 +177,9 @@ impl<W: World> Channels<W> {
                 let rooms = rooms_among(&rooms, &end.group, &end.sid);
                 // The headers were those of its connection.
                 self.ends.push(SocketEnd::new(*end, rooms));
+            } else if let Action::Ask { ask: Ask::OrderSockets(ask), .. } = action {
+                // The socket itself is in no connection.
+                self.send_order(ask.order, None);
             }
         }
     }

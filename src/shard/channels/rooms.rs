@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Channels;
 use crate::base::shared::Shared;
 use crate::hub::emission::{ChannelCopy, Emission};
-use crate::hub::home::{Answer, Done, Published, Refused, Terms};
+use crate::hub::home::{Answer, Done, Published, Refused};
 use crate::hub::options::ChannelOptions;
 use crate::hub::selector::namespace_channel;
 use crate::hub::socket_place::SocketPlace;
@@ -88,25 +88,6 @@ impl<W: World> Channels<W> {
         }
         let emission = self.emission_of(publication, options, group);
         self.asked_to_emit(Box::new(emission), None);
-    }
-
-    /// A publication of a channel that is a room, as the message that its sockets get when they return: `None` where some
-    /// connection is in the channel, which then gets it at once, or where no socket can return.
-    pub(in crate::shard) fn emission_for_return(
-        &self,
-        publication: &Publication,
-        terms: &Terms,
-    ) -> Option<Box<Emission>> {
-        let rooms = &self.carry.settings.rooms;
-        // One that is known by its key, or whose version is old, is not published.
-        let is_new = terms.idempotency_key.is_none() && terms.version == 0;
-        if !rooms.are_shared() || !self.keeps_for_return() || publication.is_emitted || !is_new {
-            return None;
-        }
-        let options = rooms.sharing(&publication.channel)?;
-        let is_empty = self.home.subscriber_count(&publication.channel) == 0;
-        let group = namespace_channel(&options.socketio);
-        is_empty.then(|| Box::new(self.emission_of(publication, options, group)))
     }
 
     fn keeps_for_return(&self) -> bool {

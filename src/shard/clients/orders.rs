@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::words::{Dismissed, Ended, News};
-use crate::session::{CloseReason, Phase};
+use crate::session::{CloseReason, Phase, SocketRefusal};
 use crate::shard::World;
 use crate::shard::carry::client::{is_over, ttl_s};
 use crate::shard::carry::conn::{Conn, Stage};
@@ -44,6 +44,13 @@ impl<W: World> Clients<W> {
                     self.resume_waiting(key);
                 }
             }
+        }
+        if let Deed::Disconnect { code, reason, spared } = &order.deed
+            && SocketRefusal::ordered(*code, reason).is_some()
+            && order.target.session.is_empty()
+        {
+            let Target { user, client, .. } = &order.target;
+            self.channels.end_away_of(user, client, spared);
         }
         self.channels.carry.post.carried_out(Arc::clone(order));
     }

@@ -19,7 +19,7 @@ use crate::shard::World;
 use crate::shard::carry::client::{Witness, is_over, is_past};
 use crate::shard::mailbox::{Deed, Letter, ReplyTo};
 use crate::shard::outside::{
-    Credentials, Hook, Question, Rejected, SocketClaim, SocketTerms, SocketVerdict, Token, Who,
+    Credentials, Headers, Hook, Question, Rejected, SocketClaim, SocketTerms, SocketVerdict, Token, Who,
 };
 
 /// Marks the number of a question that a token answers.
@@ -33,12 +33,17 @@ impl<W: World> Clients<W> {
         if !self.admits_claim(key, claim.is_further) {
             return self.channels.dismiss(key, Dismissed::TooMany);
         }
-        let headers = self.headers_of(key, std::mem::take(&mut claim.request_headers), &[]);
         if claim.is_open {
             return self.socket_authorized(key, id, SocketTerms::default(), Witness::Nobody);
         }
         let asks_hook = claim.token.is_empty() && self.outside.has_hook(Hook::SocketConnect);
-        if self.outside.has_hook(Hook::Refresh) {
+        let keeps_headers = self.outside.has_hook(Hook::Refresh);
+        let request_headers = std::mem::take(&mut claim.request_headers);
+        let headers = match asks_hook || keeps_headers {
+            true => self.headers_of(key, request_headers, &[]),
+            false => Headers::default(),
+        };
+        if keeps_headers {
             self.keep_headers(key, &headers);
         }
         if asks_hook {

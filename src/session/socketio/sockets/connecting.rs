@@ -1,13 +1,14 @@
 //! A socket's way into its namespace: from CONNECT until the application knows that its client was told.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use serde_json::value::RawValue;
 
 use super::logic::{EFFECT_PLACE, carry_out};
 use super::returning::is_on;
 use super::waiting::Logic;
-use super::{About, Entry, ROOT, SECOND_CONNECT, Sockets, Stage};
+use super::{About, Entry, ROOT, Sockets, Stage};
 use crate::hub::selector::{namespace_channel, namespace_of};
 use crate::hub::socket_place::ROOT_OF_SESSION;
 use crate::hub::words::{Ask, Denied, Dismissed, Enter};
@@ -111,7 +112,7 @@ impl<S> Sockets<S> {
     ) -> Result<(), CloseReason> {
         let &Newcomer { namespace, auth, number, .. } = newcomer;
         let Admission { identity, .. } = &admission;
-        let question = self.next_question();
+        let (question, has_ticket) = (self.next_question(), Cell::new(false));
         let connecting = Connecting {
             namespace,
             id: SocketId::new(cx.client, number),
@@ -123,6 +124,7 @@ impl<S> Sockets<S> {
             certificate: cx.certificate,
             is_open: cx.settings.socketio.opens(namespace),
             question,
+            has_ticket: &has_ticket,
             late: cx.settings.late.as_ref(),
         };
         let admit = handler.socket_connect(&connecting);
@@ -131,6 +133,10 @@ impl<S> Sockets<S> {
         if matches!(admit, Admit::Later(_)) {
             self.await_decision(question, *newcomer, admission, cx);
             return Ok(());
+        }
+        if has_ticket.get() {
+            // The application did not need it. Its answer is not one to a later question.
+            self.skip_question(question);
         }
         self.decided(*newcomer, admission, admit, cx)
     }
@@ -178,38 +184,6 @@ impl<S> Sockets<S> {
             place.enter(&room).map_err(|_| CloseReason::Dismissed(Dismissed::Internal))?;
         }
         Ok(())
-    }
-
-    /// Takes a CONNECT for a namespace in which the client has a socket. It waits for the end of one that the client has
-    /// left, while events before that wait.
-    pub(super) fn connect_again(
-        &mut self,
-        namespace: &str,
-        auth: Option<Raw<'_>>,
-        query: Option<&str>,
-    ) -> Result<(), CloseReason> {
-        let is_left = self.place_of(namespace).is_some_and(|at| self.list[at].is_left());
-        if !is_left || self.held_connect.is_some() {
-            return Err(SECOND_CONNECT);
-        }
-        let auth = auth_text(auth, query)?.map(Cow::into_owned);
-        self.held_connect = Some(Box::new((namespace.to_owned(), auth)));
-        Ok(())
-    }
-
-    /// Carries out a CONNECT that has waited, if the socket that was left has ended.
-    pub(super) fn connect_held<H: Handler<State = S>>(
-        &mut self,
-        handler: &mut H,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        let place = |(namespace, _): &(String, Option<String>)| self.place_of(namespace);
-        if self.held_connect.as_deref().is_none_or(|held| place(held).is_some()) {
-            return Ok(());
-        }
-        let Some(held) = self.held_connect.take() else { return Ok(()) };
-        let (namespace, auth) = *held;
-        self.connect(&namespace, auth.as_deref().map(Raw::Json), None, handler, cx)
     }
 
     /// The socket that waits to enter this channel, if that is a namespace's.

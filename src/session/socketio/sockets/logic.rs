@@ -52,6 +52,21 @@ impl<S> Entry<S> {
         effects
     }
 
+    /// Forgets the rates of rules that are not in force any more.
+    fn follow(&mut self, rules_version: u32) {
+        if let Some(logic) = &mut self.logic {
+            logic.follow(rules_version);
+            self.trim();
+        }
+    }
+
+    /// Counts an event for a rule with a rate; returns false when it is one too many.
+    fn takes(&mut self, rule: usize, rate_per_s: u32, cx: &Context<'_>) -> bool {
+        let logic = self.logic_mut();
+        logic.follow(cx.settings.rules_version);
+        logic.takes(rule, rate_per_s, cx.now_ms)
+    }
+
     /// Drops what is not in use.
     fn trim(&mut self) {
         if self.logic.as_ref().is_some_and(|logic| logic.is_trivial()) {
@@ -61,13 +76,13 @@ impl<S> Entry<S> {
 }
 
 impl<S> Sockets<S> {
-    /// Whether sockets can take no more input.
+    /// Whether sockets can take no more input. Nothing is read behind the leave of a client while events before that wait:
+    /// it may connect again, or close.
     pub(in crate::session::socketio) fn is_full(&self, cx: &Context<'_>) -> bool {
         let options = &cx.settings.socketio;
         let (count_max, bytes_max) = (options.events_waiting_max, options.payload_bytes_max);
-        let is_full =
-            |entry: &Entry<S>| entry.logic.as_ref().is_some_and(|logic| logic.is_full(count_max, bytes_max));
-        self.held_connect.is_some() || self.list.iter().any(is_full)
+        let is_full = |logic: &Logic| logic.is_left() || logic.is_full(count_max, bytes_max);
+        self.list.iter().filter_map(|entry| entry.logic.as_deref()).any(is_full)
     }
 
     /// Takes an event for a socket: now, or after those before it.
@@ -96,6 +111,7 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let options = &cx.settings.socketio;
+        self.list[at].follow(cx.settings.rules_version);
         let namespace = self.list[at].namespace();
         let asked = rules::Candidate {
             namespace,
@@ -185,7 +201,7 @@ impl<S> Sockets<S> {
                 }
             }
         }
-        self.connect_held(handler, cx)
+        Ok(())
     }
 
     /// Applies a rule. The texts of all its actions are filled in first: nothing of a rule is done by half.
@@ -199,7 +215,7 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let rate = rule.rate_per_s;
-        if rate > 0 && !self.list[at].logic_mut().takes(number, rate, cx.now_ms) {
+        if rate > 0 && !self.list[at].takes(number, rate, cx) {
             refuse(event.name, EventRefusal::Rate, || format!("more than {rate} per second"), cx);
             return Ok(());
         }

@@ -109,6 +109,12 @@ impl<S> Sockets<S> {
         last_id.wrapping_add(1) & ID_MAX
     }
 
+    /// Keeps the number of a question, to which an answer may come that nobody waits for.
+    pub(super) fn skip_question(&mut self, id: u32) {
+        let waiting = self.waiting.get_or_insert_default();
+        (waiting.last_id, waiting.is_answer_due) = (id, true);
+    }
+
     fn put_pending(&mut self, id: u32, newcomer: Newcomer<'_>, admission: Admission, cx: &mut Context<'_>) {
         let Newcomer { namespace, auth, number, .. } = newcomer;
         let until_ms = cx.now_ms.saturating_add(cx.settings.socketio.connect_timeout_ms);

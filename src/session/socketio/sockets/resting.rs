@@ -235,7 +235,6 @@ impl<S> Sockets<S> {
             && self.decoder.held_bytes() == 0
             && self.assembler.held_bytes() == 0
             && self.waiting.is_none()
-            && self.held_connect.is_none()
             && self.rest.is_none()
             && self.pings_unanswered == 0
     }

@@ -61,7 +61,8 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Option<Admission> {
         let &Newcomer { namespace, auth, number, is_new } = newcomer;
-        let asked = auth.filter(|_| is_on(cx.settings)).and_then(|auth| return_of(namespace, auth, cx));
+        let can_return = can_return(cx.settings, self.engine.outlet());
+        let asked = auth.filter(|_| can_return).and_then(|auth| return_of(namespace, auth, cx));
         let Some(mut asked) = asked else { return Some(admission) };
         let id = self.next_question();
         let waiting = self.waiting.get_or_insert_default();
@@ -182,6 +183,11 @@ pub(super) fn is_on(settings: &Settings) -> bool {
     settings.socketio.recovery_ttl_ms > 0
 }
 
+/// Whether the sockets of a client can return. Clients of Engine.IO 3 get no private id to return by.
+fn can_return(settings: &Settings, outlet: Outlet) -> bool {
+    is_on(settings) && outlet.protocol == EngineProtocol::V4
+}
+
 /// The socket for which a client asks. `None` for a private id that is not of this process or namespace, and for an offset
 /// that is none.
 fn return_of(namespace: &str, auth: &str, cx: &Context<'_>) -> Option<Return> {
@@ -218,10 +224,10 @@ pub(super) fn part<H: Handler>(
         Stage::Entering => false,
         Stage::Connected | Stage::Returned | Stage::Greeted => true,
     };
-    // The state of a server that stops is lost with it. Clients of Engine.IO 3 get no private id to return by.
-    let can_return = is_on(settings) && outlet.protocol == EngineProtocol::V4;
-    if !can_return || !is_told || *reason == CloseReason::Shutdown {
-        let why = Why::ConnectionEnded(reason);
+    let has_left = entry.is_left();
+    // The state of a server that stops is lost with it.
+    if !can_return(settings, outlet) || !is_told || has_left || *reason == CloseReason::Shutdown {
+        let why = if has_left { Why::ClientLeft } else { Why::ConnectionEnded(reason) };
         report_end(&entry, client, why, (settings, actions));
         return return_state(entry, client, why, handler, (settings, outlet, actions));
     }
@@ -235,6 +241,7 @@ pub(super) fn part<H: Handler>(
     while let Some(question) = acks.take_order() {
         orders::unanswered(question, id.as_str().into(), actions);
     }
+    acks.give_up_many();
     let (proved, directs) = track.into_parts();
     let group = namespace_channel(About::name(about.as_deref()));
     let identity = about.as_deref().and_then(|about| about.identity.as_deref());
@@ -243,7 +250,8 @@ pub(super) fn part<H: Handler>(
     let kept = Kept { state, acks, is_greeted, outlet, about, client, reason: reason.clone() };
     let parcel = Parcel { content: Box::new(kept), bytes };
     let (rooms, seats) = (Box::default(), Box::default());
-    let away = Away { group, place, user, info, rooms, seats, proved, directs, parcel };
+    let changes = Vec::new();
+    let away = Away { group, place, user, info, rooms, seats, changes, proved, directs, parcel };
     actions.push(Action::Park(Box::new(away)));
 }
 

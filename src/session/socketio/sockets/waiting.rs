@@ -19,8 +19,9 @@ pub(in crate::session::socketio) struct Logic {
     waiting: VecDeque<Held>,
     /// Bytes of what waits and of what is asked about.
     bytes: usize,
-    /// The rates of rules, by the numbers of the rules.
+    /// The rates of rules, by the numbers of the rules in this version.
     rates: Vec<(usize, Bucket)>,
+    rules_version: u32,
     /// Effects for the time when the client was told that it is connected, a list in JSON; empty for none.
     opening: Box<str>,
 }
@@ -148,6 +149,13 @@ impl Logic {
     pub(super) fn event_count(&self) -> usize {
         let waiting = self.waiting.iter().filter(|held| matches!(held, Held::Event(_)));
         waiting.count() + self.asked.as_ref().map_or(0, |asked| asked.events.len())
+    }
+
+    /// Forgets the rates of rules that a reload has replaced.
+    pub(super) fn follow(&mut self, rules_version: u32) {
+        if self.rules_version != rules_version {
+            (self.rates, self.rules_version) = (Vec::new(), rules_version);
+        }
     }
 
     /// Counts an event for a rule with a rate; returns false when it is one too many.

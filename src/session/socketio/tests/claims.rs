@@ -299,6 +299,27 @@ fn an_application_may_answer_later_and_once() {
     assert_eq!(talk.timer(), Err(CloseReason::Dismissed(Dismissed::Internal)));
 }
 
+#[test]
+fn a_ticket_that_is_not_used_answers_nobody() {
+    let recorder = std::sync::Arc::new(Recorder::default());
+    let mut talk = Talk::closed(|_| {});
+    talk.settings.late = Some(recorder.clone());
+    talk.call(|session, app, cx| session.receive(&mut HEAD.as_bytes().to_vec(), app, cx)).unwrap();
+    talk.send("40/unused,").unwrap();
+    talk.send("40/later,").unwrap();
+    talk.got.clear();
+    let unused = talk.app.0.tickets.remove(0);
+    unused.admit(Admit::In(Value::Null));
+    let LateAnswer { id, admit, .. } = recorder.0.lock().unwrap().pop().unwrap();
+    talk.call(|session, _, cx| session.answered_late(id, admit, cx)).unwrap();
+    talk.call(|session, _, cx| session.answered_late(id, None, cx)).unwrap();
+    assert!(talk.got.is_empty());
+    talk.app.0.tickets.remove(0).admit(Admit::out("not you"));
+    let LateAnswer { id, admit, .. } = recorder.0.lock().unwrap().pop().unwrap();
+    talk.call(|session, _, cx| session.answered_late(id, admit, cx)).unwrap();
+    assert_eq!(talk.text(), r#"44/later,{"message":"not you"}"#);
+}
+
 /// Ids of sockets are not used twice while numbers last, in whatever order clients are admitted.
 #[test]
 fn an_answer_out_of_order_brings_no_number_back() {

@@ -115,7 +115,7 @@ fn a_client_that_leaves_and_comes_back_has_its_events_handled_before() {
     talk.send("421[\"echo\"]").unwrap();
     talk.send("41").unwrap();
     talk.send("40{\"again\":true}").unwrap();
-    // Behind a CONNECT that waits nothing is read.
+    // Behind a leave that waits nothing is read.
     talk.send("42[\"message\",5]").unwrap();
     assert!(talk.texts().is_empty() && talk.session.is_full());
     tell_rooms(&mut talk, &["a"]).unwrap();
@@ -123,10 +123,58 @@ fn a_client_that_leaves_and_comes_back_has_its_events_handled_before() {
     assert_eq!(talk.texts(), ["431[]"]);
     assert!(!talk.session.is_full());
     assert_eq!(talk.app.0.asked.len(), 2);
+    // The end of the connection waits, too, so that it is no end without a leave.
+    talk.entered("\u{1}/").unwrap();
+    talk.send("42[\"say\",\"a\"]").unwrap();
+    talk.send("41").unwrap();
+    assert_eq!(talk.send("1"), Ok(()));
+    assert_eq!(tell_rooms(&mut talk, &["a"]), Err(CloseReason::Peer(1005)));
+    assert_eq!((talk.app.0.ended.len(), emits(&mut talk).len()), (2, 4), "two events, and two farewells");
     // A second one while the first waits breaks the rule, as without waiting.
     let mut talk = with_rules(vec![in_room("say")]);
     talk.send("42[\"say\",\"a\"]").unwrap();
     assert!(matches!(talk.send("40"), Err(CloseReason::Malformed(_))));
+}
+
+/// An order may end the socket while its event is asked about.
+#[test]
+fn who_is_disconnected_while_it_leaves_and_comes_back_is_connected() {
+    let mut talk = with_rules(vec![in_room("say")]);
+    let body = b"42[\"say\",\"a\"]\x1e41\x1e40{\"again\":true}";
+    talk.call(|session, app, cx| session.post(body, false, app, cx)).unwrap();
+    talk.call(|session, app, cx| session.disconnect_socket("/", false, app, cx)).unwrap();
+    assert_eq!((talk.texts(), talk.app.0.asked.len()), (vec!["41".to_owned()], 1));
+    tell_rooms(&mut talk, &["a"]).unwrap();
+    assert_eq!((talk.app.0.asked.len(), talk.session.is_full()), (2, false));
+    assert_eq!(talk.app.0.ended, ["/ server namespace disconnect"]);
+    talk.entered("\u{1}/").unwrap();
+    assert!(talk.text().starts_with("40{\"sid\":"));
+    // It can be found silent again.
+    for _ in 0..2 {
+        talk.now_ms = talk.deadline_ms();
+        talk.timer().unwrap();
+    }
+    talk.now_ms = talk.deadline_ms();
+    assert_eq!(talk.timer(), Err(CloseReason::NoPong));
+}
+
+#[test]
+fn a_rate_is_that_of_a_rule_and_ends_with_it() {
+    let limited =
+        |event: &str| Rule { rate_per_s: 1, ack: Some(AckForm::Empty), ..Rule::new(event, RuleAction::Ack) };
+    let mut talk = with_rules(vec![limited("a")]);
+    let answers = |talk: &mut Talk, event: &str| {
+        (0..3).for_each(|_| talk.send(&format!("421[\"{event}\"]")).unwrap());
+        talk.texts().len()
+    };
+    assert_eq!(answers(&mut talk, "a"), 1);
+    // A reload puts another rule in its place, then none.
+    (talk.settings.socketio.rules, talk.settings.rules_version) = (vec![limited("b")], 1);
+    assert_eq!(answers(&mut talk, "b"), 1);
+    assert!(talk.session.held_bytes() > 0);
+    (talk.settings.socketio.rules, talk.settings.rules_version) = (Vec::new(), 2);
+    talk.send("42[\"x\"]").unwrap();
+    assert_eq!(talk.session.held_bytes(), 0);
 }
 
 #[test]

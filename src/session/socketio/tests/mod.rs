@@ -54,6 +54,11 @@ impl Events for App {
                 self.tickets.push(ticket);
                 later
             }
+            // The application finds that it need not ask.
+            "/unused" => {
+                self.tickets.push(connecting.later().0);
+                Admit::In(auth())
+            }
             "/no" => Admit::out_with("not you", &("a", 1)).unwrap(),
             name if name == "/" || name.starts_with("/custom") => Admit::In(auth()),
             _ => Admit::unknown_namespace(),
@@ -70,6 +75,7 @@ impl Events for App {
             ("message", _) => Ok(socket.emit_raw("message-back", args, attachments)?),
             ("with-ack", Some(ack)) => Ok(socket.ack_raw(ack, args, attachments)?),
             ("ask", _) => Ok(socket.emit_for_ack("question", &("q",), 7, Some(100))?),
+            ("ask all", _) => Ok(socket.everyone().emit_for_ack("question", &(), 9, 1000)?),
             ("ask for ever", _) => Ok(socket.emit_for_ack("question", &(), 8, None)?),
             ("file", _) => {
                 Ok(socket.emit_with("file", &("name", Binary(0), Binary(1)), &[b"\x00\xff", b""])?)

@@ -135,6 +135,60 @@ fn what_is_handed_over_comes_back() {
     assert_eq!((parked.len(), &ended[..]), (0, &["/ server shutting down".to_owned()][..]));
 }
 
+/// The answers go to the connection that has ended.
+#[test]
+fn a_question_to_several_sockets_ends_with_the_connection_that_asked() {
+    let mut first = talk();
+    let (pid, _) = opened(&mut first);
+    first.send("42[\"ask all\"]").unwrap();
+    first.timer().unwrap();
+    assert!(first.texts().is_empty(), "the shards see to its time");
+    let away = parted(first, &CloseReason::Hangup).0.remove(0);
+    let mut second = talk();
+    second.send(&format!("40{}", json!({"pid": pid}))).unwrap();
+    let asked = asked(&mut second).unwrap();
+    let back = Back { away: Box::new(away), seq: 0, missed: Vec::new() };
+    second.call(|session, app, cx| session.returned(&asked, Some(back), app, cx)).unwrap();
+    second.texts();
+    second.now_ms = second.deadline_ms();
+    second.timer().unwrap();
+    let texts = second.texts();
+    assert!(texts.iter().any(|text| text.starts_with("42[\"acked\",9,null,")), "{texts:?}");
+    assert!(second.deadline_ms() > second.now_ms, "nothing waits");
+}
+
+#[test]
+fn a_client_of_engine_io_3_has_no_socket_to_return_to() {
+    let mut first = talk();
+    first.send("40/custom,").unwrap();
+    let answer: Value = serde_json::from_str(first.text().strip_prefix("40/custom,").unwrap()).unwrap();
+    let pid = answer["pid"].as_str().unwrap();
+    let mut old = Talk::old(|options| options.recovery_ttl_ms = 1000);
+    old.send(&format!("40/custom?pid={pid}")).unwrap();
+    assert!(asked(&mut old).is_none());
+    let mut new = talk();
+    new.send(&format!("40/custom,{}", json!({"pid": pid}))).unwrap();
+    assert!(asked(&mut new).is_some());
+}
+
+/// Its leave may wait behind an event that is asked about.
+#[test]
+fn who_has_left_does_not_return() {
+    for (last, expected) in [(None, 1), (Some("41"), 0)] {
+        let mut talk = Talk::new(|options| {
+            options.recovery_ttl_ms = 1000;
+            let require = Require { room: Template::new("$0").ok(), ..Require::default() };
+            options.rules = vec![Rule { require, ..Rule::new("say", RuleAction::Emit) }];
+        });
+        opened(&mut talk);
+        talk.send("42[\"say\",\"a\"]").unwrap();
+        last.into_iter().for_each(|last| talk.send(last).unwrap());
+        let (parked, ended) = parted(talk, &CloseReason::Hangup);
+        assert_eq!(parked.len(), expected);
+        assert_eq!(ended, ["/ client namespace disconnect"][..1 - expected]);
+    }
+}
+
 #[test]
 fn only_the_ends_of_connections_can_be_recovered_and_pongs_prove() {
     for (last, expected) in [("41", 0), ("42[\"leave\"]", 0), ("42[\"message\"]", 1)] {
