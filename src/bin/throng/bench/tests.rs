@@ -37,6 +37,8 @@ pub(crate) enum Manners {
     Closing,
     /// Answers the subscribe command with an error.
     Denying,
+    /// Acknowledges no publication, and sends heartbeats.
+    Mute,
 }
 
 /// A Centrifuge server for the commands of the generator: one thread per connection, no limits, no order of its own.
@@ -86,6 +88,9 @@ impl Small {
         let id = &command["id"];
         if line == "{}" {
             self.answers.lock().unwrap().push(line.to_owned());
+            if self.manners == Manners::Mute {
+                reply("{}".to_owned());
+            }
         } else if command["connect"].is_object() {
             reply(format!("{{\"id\":{id},\"connect\":{{\"client\":\"x\",\"ping\":25,\"pong\":true}}}}"));
         } else if command["subscribe"].is_object() && self.manners == Manners::Denying {
@@ -100,7 +105,8 @@ impl Small {
             reply(format!("{{\"id\":{id},\"rpc\":{{\"data\":{}}}}}", command["rpc"]["data"]));
         } else if command["publish"].is_object() {
             self.publish(&command["publish"]["data"]);
-            reply(format!("{{\"id\":{id},\"publish\":{{}}}}"));
+            let is_mute = self.manners == Manners::Mute;
+            reply(if is_mute { "{}".to_owned() } else { format!("{{\"id\":{id},\"publish\":{{}}}}") });
         }
         raw.write_all(&frame).unwrap();
     }
@@ -367,6 +373,16 @@ fn who_comes_back_must_recover_everything() {
         let Scenario::Recover(args) = args(&line) else { unreachable!() };
         assert_eq!(crate::bench::scenarios::recover::run(&args), Ok(is_good));
     }
+}
+
+/// Publications that are to be surely there are waited for no longer than `--timeout`, whatever else comes.
+#[test]
+fn acknowledgements_that_do_not_come_end_the_run() {
+    let (_, target) = Small::start(Manners::Mute);
+    let line = format!("recover --connections 2 --missed 20 --timeout 1 --json --url {}", target.url);
+    let Scenario::Recover(args) = args(&line) else { unreachable!() };
+    let cause = crate::bench::scenarios::recover::run(&args).unwrap_err();
+    assert!(format!("{cause:?}").contains("no acknowledgement"), "{cause:?}");
 }
 
 #[test]

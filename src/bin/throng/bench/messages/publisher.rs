@@ -143,8 +143,8 @@ impl<'a> Publisher<'a> {
     /// Publishes `count` times, one after the other, and waits for the answer to the last.
     ///
     /// # Errors
-    /// As [`Publisher::on_schedule`].
-    pub(crate) fn publish_surely(&mut self, count: u32) -> Result<(), String> {
+    /// As [`Publisher::on_schedule`]; and if the last one is not acknowledged within `timeout_ns`.
+    pub(crate) fn publish_surely(&mut self, count: u32, timeout_ns: u64) -> Result<(), String> {
         let cause = |e: io::Error| dial::cause("publish", &e);
         if count == 0 {
             return Ok(());
@@ -154,10 +154,20 @@ impl<'a> Publisher<'a> {
         self.template.is_acked = false;
         sent?;
         self.wire.socket.set_nonblocking(false).map_err(cause)?;
+        let clock = clock::Clock::start();
         while self.digest().map_err(|cause| format!("publish: {cause}"))?
             != Some(self.published - 1 + FIRST_COMMAND)
         {
-            self.receive().map_err(cause)?;
+            // Heartbeats may come for ever.
+            let left_ns = timeout_ns.saturating_sub(clock.now_ns());
+            if left_ns == 0 {
+                return Err("publish: no acknowledgement of the last publication in time".to_owned());
+            }
+            self.wire.socket.set_read_timeout(Some(Duration::from_nanos(left_ns))).map_err(cause)?;
+            match self.receive() {
+                Err(late) if late.kind() == ErrorKind::WouldBlock => {}
+                outcome => outcome.map_err(cause)?,
+            }
         }
         self.wire.socket.set_nonblocking(true).map_err(cause)
     }

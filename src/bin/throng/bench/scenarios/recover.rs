@@ -57,7 +57,7 @@ fn leave(args: &args::Recover, script: &Script) -> Result<(f64, Position), Refus
 fn publish_unheard(args: &args::Recover, script: &Script) -> Result<(), String> {
     let state = RunState::new(1);
     let mut publisher = Publisher::connect(script, &state, &args.channel, args.common.timeout_ns())?;
-    publisher.publish_surely(args.missed)
+    publisher.publish_surely(args.missed, args.common.timeout_ns())
 }
 
 /// The third step.

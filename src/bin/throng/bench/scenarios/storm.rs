@@ -178,7 +178,7 @@ fn miss(args: &args::Storm, crowd: &Script) -> Result<(), String> {
     let (state, channel) = (RunState::new(1), args.subscribe.as_deref().unwrap_or_default());
     let mut publisher = Publisher::connect(crowd, &state, channel, args.common.timeout_ns())?;
     publisher.go_on_from(HEARD);
-    publisher.publish_surely(args.missed)
+    publisher.publish_surely(args.missed, args.common.timeout_ns())
 }
 
 fn direct(args: &args::Storm, state: &RunState) -> Result<Played, String> {
