@@ -9,6 +9,7 @@ use super::sections::{Target, path_of};
 use super::{ConfigError, Effective, KEYS, Place};
 use crate::session::Transport;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The effect of a reload on a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,8 +174,6 @@ impl Effective {
     /// # Errors
     /// The conflicts between new values and values that stay.
     pub fn reloaded(&self, new: &Self) -> Result<(Self, Changes), Vec<ConfigError>> {
-        let (taken, needs_restart): (BTreeSet<_>, BTreeSet<_>) =
-            self.differences(new).into_iter().partition(|path| matches!(reload_of(path), Reload::Taken(_)));
         let mut merged = new.clone();
         let mut old = self.clone();
         for path in KEYS.iter().map(|key| key.name.to_owned()).chain(Target::all().map(|(path, _)| path)) {
@@ -184,7 +183,9 @@ impl Effective {
                 merged.keep_place(&path, self);
             }
         }
-        merged.sections.keep_rooms(&self.sections);
+        let at_start = self.at_start.clone().unwrap_or_else(|| Arc::new(self.sections.clone()));
+        merged.sections.keep_rooms(&at_start);
+        merged.at_start = Some(at_start);
         let mut conflicts = conflicts(&merged);
         conflicts.extend(self.opened_by(&merged));
         conflicts.extend(self.emptied_by(&merged));
@@ -192,7 +193,10 @@ impl Effective {
             return Err(conflicts);
         }
         merged.sections.settle(&mut merged.config);
-        let (taken, needs_restart) = (taken.into_iter().collect(), needs_restart.into_iter().collect());
+        // What has the new value in spite of all, such as the rooms of a namespace that is back, needs no restart.
+        let waits = merged.differences(new);
+        let waits = |path: &String| matches!(reload_of(path), Reload::Restart(_)) && waits.contains(path);
+        let (needs_restart, taken): (Vec<_>, Vec<_>) = self.differences(new).into_iter().partition(waits);
         Ok((merged, Changes { taken, needs_restart }))
     }
 
@@ -341,6 +345,25 @@ mod tests {
         assert!(namespaces.without_namespace.socketio.is_empty() && namespaces.named["aa"].presence);
         let (_, again) = merged.reloaded(&new).unwrap();
         assert_eq!((again.taken, again.needs_restart), (Vec::new(), changes.needs_restart));
+    }
+
+    #[test]
+    fn a_namespace_that_comes_back_has_its_rooms_as_homes_know_them() {
+        let with = |name: &str, group: &str| {
+            effective(
+                name,
+                &format!("shards = 1\n[[channel.namespaces]]\nname = 'aa'\nsocketio = '{group}'\n"),
+            )
+        };
+        let start = with("start", "/a");
+        let (gone, changes) = start.reloaded(&effective("gone", "shards = 1\n[channel]\n")).unwrap();
+        assert!(changes.needs_restart.is_empty() && gone.config.namespaces.named.is_empty(), "{changes:?}");
+        let (back, changes) = gone.reloaded(&with("back", "/a")).unwrap();
+        assert_eq!(back.config.namespaces.named["aa"].socketio, "/a");
+        assert!(changes.needs_restart.is_empty() && !changes.taken.is_empty(), "{changes:?}");
+        let (other, changes) = gone.reloaded(&with("other", "/b")).unwrap();
+        assert_eq!(other.config.namespaces.named["aa"].socketio, "/a");
+        assert_eq!(changes.needs_restart, ["channel.namespaces.aa.socketio"]);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Effective {
     pub config: Config,
     /// The values of the sections, in their form.
     pub(super) sections: Sections,
+    /// Those of the start, after a reload.
+    pub(super) at_start: Option<Arc<Sections>>,
     /// Whether nothing was typed about clients and channels, so that all features are open.
     pub(super) is_development: bool,
     /// Sources of the typed keys.
@@ -280,6 +282,7 @@ fn overlay(
     let mut effective = Effective {
         config: Config::default(),
         sections: Sections::default(),
+        at_start: None,
         is_development: !is_configured,
         places: BTreeMap::new(),
         written: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! The HTTP server of the control listener: `/metrics`, `/health`, `/ready`, the API, and limits on connections.
 //!
 //! Requests are not logged. The number of connections is limited ([`super::seats`]); a connection has at most
-//! [`REQUEST_MAX`] from the first byte of a request to the last of its answer, and [`SILENCE_MAX`] between requests.
+//! [`REQUEST_MAX`] for a request, as much for reading its answer, and [`SILENCE_MAX`] between requests.
 
 use super::State;
 use super::api::{self, Api};
@@ -33,8 +33,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower_service::Service as _;
 
-/// Timeout of a request, from its first byte, or from accept, until its answer is written. Longer than any answer of
-/// the API takes.
+/// Timeout of a request, from its first byte, or from accept, until it has come; and of its answer, from the first
+/// byte written to the last. The time in which the answer is made is limited by its handler.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// Timeout of an idle connection. Longer than the usual interval between scrapes, so that a scraper keeps its
 /// connection.
@@ -294,13 +294,14 @@ async fn answer(mut request: hyper::Request<Incoming>, server: &Server, gate: &G
     answer
 }
 
-/// The stream of a connection with its deadline. Only the first byte of a request and the last byte of an answer move
-/// the deadline; otherwise a client could send a head, or read an answer, byte by byte without end.
+/// The stream of a connection with its deadline. Only the first byte of a request, and the first and the last byte of
+/// an answer move the deadline; otherwise a client could send a head, or read an answer, byte by byte without end.
 struct Line {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
     /// A request has begun (or a new connection's first is awaited), and its answer is not written completely.
     is_asking: bool,
+    /// A byte of the answer was to be written, and not all of it is.
     has_written: bool,
     /// The answer is known: written bytes are not an interim response (100, RFC 9110 § 15.2.1).
     is_answered: Arc<AtomicBool>,
@@ -348,11 +349,15 @@ impl AsyncRead for Line {
 
 impl AsyncWrite for Line {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_answered.load(Relaxed) && !std::mem::replace(&mut self.has_written, true) {
+            // The handler may have taken longer than a request may.
+            let time = self.patience.request;
+            self.give(time);
+        }
         match Pin::new(&mut self.stream).poll_write(cx, bytes) {
             Poll::Pending => self.wait(cx),
             ready @ Poll::Ready(_) => {
                 self.seat.note_life();
-                self.has_written = true;
                 ready
             }
         }
@@ -360,7 +365,7 @@ impl AsyncWrite for Line {
 
     /// Called when nothing is left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_answered.load(Relaxed) && std::mem::take(&mut self.has_written) {
+        if std::mem::take(&mut self.has_written) {
             self.is_asking = false;
             let time = self.patience.silence;
             self.give(time);
@@ -448,6 +453,45 @@ mod tests {
             ("/api/publish", Some("a=//"), None),
         ] {
             assert_eq!(redirected(path, query).as_deref(), meant, "{path}");
+        }
+    }
+
+    /// Of each answer the time counts from its first byte, however long its handler took.
+    #[test]
+    fn a_late_answer_has_its_own_time_and_no_more() {
+        const BODY_BYTES: usize = 32 << 20;
+        let gate = Arc::new(Gate::new(String::new(), true, true));
+        let shown = Arc::clone(&gate);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let late = |_: String| async {
+                sleep(2 * SHORT).await;
+                vec![b'a'; BODY_BYTES]
+            };
+            let router = Router::new().route("/", axum::routing::post(late));
+            runtime.block_on(async {
+                let patience = Patience { request: SHORT, silence: LONG };
+                Door::with_patience(listener, 4, gate, patience).unwrap().open(here(router)).await
+            });
+        });
+        let request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\nconnection: close\r\n";
+        // Also after an interim answer.
+        for expects in [&b""[..], b"expect: 100-continue\r\n"] {
+            let mut stream = connect(address);
+            stream.write_all(&[request, expects, b"\r\nx"].concat()).unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).unwrap();
+            assert!(answer.len() > BODY_BYTES, "{} bytes", answer.len());
+        }
+        assert_eq!(shown.timeout_count(), 0);
+        let mut unread = connect(address);
+        unread.write_all(&[&request[..], b"\r\nx"].concat()).unwrap();
+        let began = Instant::now();
+        while shown.timeout_count() == 0 {
+            assert!(began.elapsed() < PATIENCE, "the answer that nobody reads has no end");
+            thread::sleep(SHORT / 10);
         }
     }
 

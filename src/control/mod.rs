@@ -257,6 +257,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     let view = Arc::new(view);
     let paths = |api| http::paths(Arc::clone(&view), (api, reloader.clone()), Arc::clone(&gate));
     // Requests are answered until this is dropped.
+    let api = api.map(|api| api.with_asking_max(seats::turn_count(seats.max(2)) / 2));
     let serving = threads.begin(api, &gate, paths)?;
     if let Some(listener) = listener {
         tokio::spawn(http::Door::new(listener, seats, gate)?.open(serving.servers()));

@@ -27,6 +27,11 @@ enum Phase {
     Working = 2,
 }
 
+/// The number of requests that are processed at a time with so many seats, at least two.
+pub(super) fn turn_count(seat_count: usize) -> usize {
+    seat_count - (seat_count / SPARE_PART).max(1)
+}
+
 /// The connection slots of the control listener. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Seats(Arc<Room>);
@@ -63,12 +68,11 @@ impl Seats {
     /// Makes a number of seats, at least two.
     pub(super) fn new(seat_count: usize) -> Self {
         let seat_count = seat_count.max(2);
-        let work = seat_count - (seat_count / SPARE_PART).max(1);
         Self(Arc::new(Room {
             seat_count,
             taken: Mutex::default(),
             left: Notify::new(),
-            work: Arc::new(Semaphore::new(work)),
+            work: Arc::new(Semaphore::new(turn_count(seat_count))),
             turnstile: Turnstile::default(),
             began: Instant::now(),
         }))

@@ -38,11 +38,11 @@ pub struct Visitor<'a> {
 }
 
 impl RoomMap {
-    /// Without `has_groups` no channel is a room.
-    pub fn new(namespaces: &Arc<Namespaces>, has_groups: bool, is_apart: bool, is_insecure: bool) -> Self {
+    /// Whether groups are served does not matter: a reload may change that, and the homes of channels stay.
+    pub fn new(namespaces: &Arc<Namespaces>, is_apart: bool, is_insecure: bool) -> Self {
         let is_shared = |options: &Arc<ChannelOptions>| !options.socketio.is_empty();
         let mut all = namespaces.named.values().chain([&namespaces.without_namespace]);
-        let shared = (has_groups && all.any(is_shared)).then(|| Arc::clone(namespaces));
+        let shared = all.any(is_shared).then(|| Arc::clone(namespaces));
         Self { namespaces: Arc::clone(namespaces), shared, is_apart, is_insecure }
     }
 
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn rooms() -> RoomMap {
-        RoomMap::new(&Arc::new(namespaces()), true, false, false)
+        RoomMap::new(&Arc::new(namespaces()), false, false)
     }
 
     #[test]
@@ -189,12 +189,8 @@ mod tests {
         assert!(rooms.is_within("chat:a", "\u{1}/chat") && rooms.is_within("\u{1}/chat,b", "\u{1}/chat"));
         assert!(!rooms.is_within("chat:a", "\u{1}/") && !rooms.is_within("\u{1}/chat2", "\u{1}/chat"));
         assert!(!rooms.is_within("news:a", "\u{1}/news") && !rooms.is_within("chat:a", "/chat"));
-        for off in [
-            RoomMap::new(&Arc::new(namespaces()), false, false, false),
-            RoomMap::new(&Arc::default(), true, false, false),
-        ] {
-            assert!(!off.are_shared() && off.sharing("chat:a").is_none() && off.sharing("a").is_none());
-        }
+        let none = RoomMap::new(&Arc::default(), false, false);
+        assert!(!none.are_shared() && none.sharing("chat:a").is_none() && none.sharing("a").is_none());
     }
 
     #[test]
@@ -229,7 +225,7 @@ mod tests {
             ChannelOptions { socketio: "/other".to_owned(), history_size: 5, ..ChannelOptions::default() };
         namespaces.named.insert("chat".to_owned(), Arc::new(open));
         namespaces.named.remove("news");
-        let new = old.renewed(&RoomMap::new(&Arc::new(namespaces), true, true, true));
+        let new = old.renewed(&RoomMap::new(&Arc::new(namespaces), true, true));
         assert!(new.is_room_of("chat:a", "/chat") && !new.is_room_of("chat:a", "/other") && !new.are_apart());
         for channel in ["chat:a", "news:a", "a", "\u{1}/chat,a"] {
             assert_eq!(old.home_of(channel, seed, 64), new.home_of(channel, seed, 64));
@@ -251,7 +247,7 @@ mod tests {
             ..ChannelOptions::default()
         };
         namespaces.named.insert("chat".to_owned(), Arc::new(options));
-        let rooms = RoomMap::new(&Arc::new(namespaces), true, false, false);
+        let rooms = RoomMap::new(&Arc::new(namespaces), false, false);
         let [nobody, ann] = ["", "ann"].map(|user| Visitor { user, is_subscribed: false });
         let member = Visitor { is_subscribed: true, ..ann };
         assert!(rooms.may_subscribe("chat:a", ann) && !rooms.may_subscribe("chat:a", nobody));

@@ -174,7 +174,7 @@ mod tests {
     fn a_room_that_is_a_channel_has_its_name_and_an_id_is_no_channel() {
         let shared = ChannelOptions { socketio: "/".to_owned(), ..ChannelOptions::default() };
         let namespaces = Namespaces { without_namespace: Arc::new(shared), ..Namespaces::default() };
-        let rooms = RoomMap::new(&Arc::new(namespaces), true, false, false);
+        let rooms = RoomMap::new(&Arc::new(namespaces), false, false);
         let channel = |namespace: &str, room: &str| {
             naming(&rooms).channel(namespace, room).map(|name| name.to_string())
         };

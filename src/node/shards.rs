@@ -78,7 +78,7 @@ impl Current {
 impl Shards {
     pub(super) fn new(config: &Config, wiring: Wiring) -> Self {
         let Config { namespaces, socketio, client, .. } = config;
-        let rooms = RoomMap::new(namespaces, socketio.enabled, socketio.has_home_per_room, client.insecure);
+        let rooms = RoomMap::new(namespaces, socketio.has_home_per_room, client.insecure);
         Self { wiring, rooms, current: RwLock::new(Current::of(config)) }
     }
 

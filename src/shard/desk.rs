@@ -9,6 +9,9 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::session::PlainRequest;
 
+/// Timeout of an answer, in milliseconds. Longer than any answer of the server API takes, which may wait for clients.
+pub(crate) const ANSWER_MS_MAX: u64 = 75_000;
+
 /// Answers requests that shards do not answer. One per process; called in the shards' threads, so it must not block.
 pub trait Desk: Debug + Send + Sync {
     /// Takes the requests of a turn, leaving `requests` empty: each is answered once, by

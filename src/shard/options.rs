@@ -127,8 +127,7 @@ impl Options {
 
     /// The channels that are rooms of Socket.IO, and the homes of rooms.
     pub(super) fn rooms(&self) -> RoomMap {
-        let SocketIoOptions { enabled, has_home_per_room, .. } = self.socketio;
-        RoomMap::new(&self.namespaces, enabled, has_home_per_room, self.client.insecure)
+        RoomMap::new(&self.namespaces, self.socketio.has_home_per_room, self.client.insecure)
     }
 
     pub(super) fn end_delays(&self) -> EndDelays {

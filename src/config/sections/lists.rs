@@ -92,10 +92,10 @@ impl List {
 }
 
 impl Sections {
-    /// Takes from `old` which channels are rooms of Socket.IO. A namespace that is new has none.
-    pub(in super::super) fn keep_rooms(&mut self, old: &Self) {
+    /// Takes from the sections of the start which channels are rooms of Socket.IO. A namespace that is new has none.
+    pub(in super::super) fn keep_rooms(&mut self, at_start: &Self) {
         for Named { name, options } in &mut self.namespaces {
-            let before = old.namespaces.iter().find(|before| before.name == *name);
+            let before = at_start.namespaces.iter().find(|before| before.name == *name);
             let before = before.map(|before| before.options.clone()).unwrap_or_default();
             (options.socketio, options.socketio_event) = (before.socketio, before.socketio_event);
         }

@@ -30,16 +30,20 @@ const SAME: &str = "$args";
 /// The form of rules, for an error.
 pub(super) const EXPECTED: &str = "a list of tables with event and do (docs/SOCKETIO.md)";
 
-/// Reads rules.
+/// Reads rules: a list of tables, or its JSON as a text, which can have `null` in a file of TOML, too.
 ///
 /// # Errors
 /// The number of the rule that is wrong, from 1, and why.
 pub(super) fn parse(raw: &Raw) -> Result<Vec<Rule>, String> {
     let parsed;
-    let list = match raw {
-        Raw::Value(value) => value,
-        Raw::Words(words) => {
-            let word = words.last().map_or("", String::as_str);
+    let json = match raw {
+        Raw::Value(Value::Text(text)) => Ok(text.as_str()),
+        Raw::Value(value) => Err(value),
+        Raw::Words(words) => Ok(words.last().map_or("", String::as_str)),
+    };
+    let list = match json {
+        Err(value) => value,
+        Ok(word) => {
             parsed = file::json_value(word, &|_| Place::Default).map_err(|_| "it is not JSON".to_owned())?;
             &parsed
         }
@@ -254,10 +258,19 @@ pub(super) fn json(rules: &[Rule]) -> serde_json::Value {
     rules.iter().map(|rule| serde_json::Value::Object(fields(rule))).collect()
 }
 
-/// The rules in TOML.
+/// The rules in TOML: as JSON in a text if one contains `null`.
 pub(super) fn toml(rules: &[Rule]) -> String {
-    let tables: Vec<_> = rules.iter().map(|rule| in_toml(&serde_json::Value::Object(fields(rule)))).collect();
-    format!("[{}]", tables.join(", "))
+    let json = json(rules);
+    if has_null(&json) { quote(&json.to_string()) } else { in_toml(&json) }
+}
+
+fn has_null(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => true,
+        serde_json::Value::Array(items) => items.iter().any(has_null),
+        serde_json::Value::Object(fields) => fields.values().any(has_null),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) | serde_json::Value::String(_) => false,
+    }
 }
 
 /// The keys of a rule that differ from their defaults.
@@ -323,7 +336,7 @@ fn fields(rule: &Rule) -> Map<String, serde_json::Value> {
     fields
 }
 
-/// JSON as an inline value of TOML, which knows no `null`.
+/// JSON without `null` as an inline value of TOML.
 fn in_toml(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => quote(text),
@@ -332,7 +345,8 @@ fn in_toml(value: &serde_json::Value) -> String {
         }
         serde_json::Value::Object(fields) => {
             let pair = |(key, value): (&String, &serde_json::Value)| {
-                let is_bare = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+                let is_bare = !key.is_empty()
+                    && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
                 let key = if is_bare { key.clone() } else { quote(key) };
                 format!("{key} = {}", in_toml(value))
             };
@@ -347,9 +361,47 @@ fn in_toml(value: &serde_json::Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn read(json: &str) -> Result<Vec<Rule>, String> {
         parse(&Raw::Words(vec![json.to_owned()]))
+    }
+
+    /// The rules of a file in which the rules are as they are printed.
+    fn printed_and_read(rules: &[Rule]) -> Vec<Rule> {
+        let text = format!("[socketio]\nrules = {}", toml(rules));
+        let (layer, errors) = file::walk(&file::parse("t.toml".as_ref(), &text).unwrap(), &[]);
+        assert!(errors.is_empty(), "{text}: {errors:?}");
+        parse(&layer.typed[0].raw).unwrap()
+    }
+
+    /// Any JSON of an acknowledgement: numbers of all sizes, texts with any character, and `null` at any depth.
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            (-1e6..1e6f64).prop_map(Into::into),
+            ".{0,6}".prop_map(|text| text.trim_start_matches('$').into()),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(serde_json::Value::Array),
+                prop::collection::btree_map(".{0,4}", inner, 0..3)
+                    .prop_map(|fields| serde_json::Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 256, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_acknowledgement_is_printed_and_read(values in prop::collection::vec(any_json(), 0..4), event in ".{1,6}") {
+            let rules = read(&json!([{"event": event, "do": "ack", "ack": values}]).to_string()).unwrap();
+            prop_assert_eq!(printed_and_read(&rules), rules.clone());
+            prop_assert_eq!(read(&json(&rules).to_string()).unwrap(), rules);
+        }
     }
 
     const RULES: &str = r#"[
@@ -357,6 +409,7 @@ mod tests {
          "to": ["room:$0", "all"], "as": "joined", "except_sender": true, "volatile": true, "ack": ["ok", 1.5, "$0.x", {"a": [true]}]},
         {"event": "echo", "namespace": "/a*", "do": "ack", "ack": "$args", "rate": 5},
         {"event": "ping", "do": "ack"},
+        {"event": "nil", "do": "ack", "ack": [null, {"x": null, "": [null]}]},
         {"event": "say", "require": {"user": ["ann", "b*"], "room": "$0"}, "do": "emit", "to": "$0"},
         {"event": "bye", "do": "disconnect", "close": true},
         {"event": "*", "do": "drop"}
@@ -365,13 +418,12 @@ mod tests {
     #[test]
     fn what_is_printed_is_read_as_the_same() {
         let rules = read(RULES).unwrap();
-        assert_eq!(rules.len(), 6);
+        assert_eq!(rules.len(), 7);
         assert_eq!((rules[2].ack.as_ref(), rules[1].rate_per_s), (Some(&AckForm::Empty), 5));
         assert_eq!(read(&json(&rules).to_string()).unwrap(), rules);
-        let text = format!("[socketio]\nrules = {}", toml(&rules));
-        let (layer, errors) = file::walk(&file::parse("t.toml".as_ref(), &text).unwrap(), &[]);
-        assert!(errors.is_empty(), "{errors:?}");
-        assert_eq!(parse(&layer.typed[0].raw).unwrap(), rules);
+        for some in std::iter::once(&rules[..]).chain(rules.chunks(1)) {
+            assert_eq!(printed_and_read(some), some);
+        }
         // The form that people write.
         let text = "[[socketio.rules]]\nevent = 'a'\nrequire = { \"$0.x\" = 'y' }\ndo = 'drop'\n";
         let (layer, errors) = file::walk(&file::parse("t.toml".as_ref(), text).unwrap(), &[]);

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Batch, Channel, Command, Connections, Publish, Rpc, StreamPosition, Switch, Unknown};
-use super::sockets::BegunForSockets;
+use super::sockets::{BegunForSockets, SocketMethod};
 use super::{ApiCounts, ApiError, Methods, answer};
 use crate::base::payload::Payload;
 use crate::hub::home::HistoryFilter;
@@ -74,7 +75,17 @@ pub(super) struct Calls {
     node: Node,
     methods: Arc<Methods>,
     counts: Arc<ApiCounts>,
+    /// Requests that may begin to wait for clients.
+    askers: Arc<Semaphore>,
 }
+
+/// Maximum number of requests that wait for clients at the same time, where the number of connections is not limited.
+const ASKING_MAX: usize = 128;
+
+/// The permission of a request to wait for answers of clients, once one of its commands does, until the request ends.
+/// Silent clients hold an answer for as long as its caller wishes, and must not hold up all other requests.
+#[derive(Debug, Default)]
+pub(super) struct Asking(Option<OwnedSemaphorePermit>);
 
 type Positions<'a> = Pin<Box<dyn Future<Output = Vec<Result<Position, Failure>>> + Send + 'a>>;
 type Users = Pin<Box<dyn Future<Output = Result<u64, Failure>> + Send>>;
@@ -108,16 +119,35 @@ impl From<Result<Pending<()>, Wrong>> for Begun<'_> {
 
 impl Calls {
     pub(super) fn new(node: Node, methods: Methods, counts: Arc<ApiCounts>) -> Self {
-        Self { node, methods: Arc::new(methods), counts }
+        Self { node, methods: Arc::new(methods), counts, askers: Arc::new(Semaphore::new(ASKING_MAX)) }
+    }
+
+    /// These methods, with so many requests that may wait for clients at the same time.
+    pub(super) fn with_asking_max(mut self, count: usize) -> Self {
+        self.askers = Arc::new(Semaphore::new(count));
+        self
+    }
+
+    /// Whether a request may wait for clients.
+    fn may_ask(&self, asking: &mut Asking) -> bool {
+        if asking.0.is_none() {
+            asking.0 = Arc::clone(&self.askers).try_acquire_owned().ok();
+        }
+        asking.0.is_some()
     }
 
     /// The methods for another thread.
     pub(super) fn by(&self, way: Way) -> Self {
-        Self { node: self.node.by(way), methods: Arc::clone(&self.methods), counts: Arc::clone(&self.counts) }
+        Self {
+            node: self.node.by(way),
+            methods: Arc::clone(&self.methods),
+            counts: Arc::clone(&self.counts),
+            askers: Arc::clone(&self.askers),
+        }
     }
 
-    /// Sends the letters of a command.
-    pub(super) fn begin<'a>(&'a self, command: Command<'a>) -> Begun<'a> {
+    /// Sends the letters of a command. `asking` belongs to its request, and must outlive the wait for the outcome.
+    pub(super) fn begin<'a>(&'a self, command: Command<'a>, asking: &mut Asking) -> Begun<'a> {
         let node = &self.node;
         match command {
             Command::Publish(body) => match message(&body) {
@@ -129,6 +159,10 @@ impl Calls {
             Command::Unsubscribe(body) => self.unsubscribe(&body).into(),
             Command::Disconnect(body) => self.disconnect(*body).into(),
             Command::Refresh(body) => self.refresh(&body).into(),
+            Command::Sockets(SocketMethod::EmitWithAck, _) if !self.may_ask(asking) => Begun::Failed(Wrong {
+                error: Error::TOO_MANY_REQUESTS.into(),
+                detail: "too many requests wait for answers of clients".into(),
+            }),
             Command::Sockets(method, body) => Begun::Sockets(method.begin(node, &body)),
             Command::Presence(Channel { channel, .. }) => Begun::Presence(node.presence(&channel)),
             Command::PresenceStats(Channel { channel, .. }) => {
@@ -205,12 +239,13 @@ impl Calls {
         let at_once = if batch.parallel { AT_ONCE_MAX } else { 1 };
         out.extend_from_slice(b"{\"replies\":[");
         let start = out.len();
+        let mut asking = Asking::default();
         for some in batch.commands.chunks(at_once) {
             let mut begun_all = Vec::with_capacity(some.len());
             for entry in some {
                 let mut unknown = Unknown::new();
                 begun_all.push(match Command::parse_entry(entry, &mut unknown) {
-                    Ok(command) => (command.name(), self.begin(command), unknown),
+                    Ok(command) => (command.name(), self.begin(command, &mut asking), unknown),
                     Err(detail) => ("", Begun::Failed(Wrong::bad(detail)), unknown),
                 });
             }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::body::{Command, Unknown};
-use super::calls::{self, Begun, Calls, Wrong};
+use super::calls::{self, Asking, Begun, Calls, Wrong};
 use super::{METHODS, answer};
 use crate::proto::json::{self, or_default};
 
@@ -73,13 +73,14 @@ impl<'a> Envelope<'a> {
 impl Calls {
     /// Executes the commands one after another, and appends the answers without the last brace.
     pub(super) async fn run_commands(&self, all: Vec<Envelope<'_>>, deadline: Instant, out: &mut Vec<u8>) {
+        let mut asking = Asking::default();
         for (at, envelope) in all.iter().enumerate() {
             if at > 0 {
                 out.extend_from_slice(b"}\n");
             }
             let (method, mut unknown) = (envelope.method(), Unknown::new());
             let begun = match envelope.command(&method, &mut unknown) {
-                Ok(command) => self.begin(command),
+                Ok(command) => self.begin(command, &mut asking),
                 Err(detail) => Begun::Failed(Wrong::bad(detail)),
             };
             answer::begin_line(out, envelope.id);

@@ -38,7 +38,7 @@ use crate::node::{Failure, Node, Reloader, Way};
 use crate::proto::centrifuge::Error;
 use crate::session::labels;
 use body::{Batch, Command, Unknown};
-use calls::{Begun, Calls, Wrong};
+use calls::{Asking, Begun, Calls, Wrong};
 pub(super) use guard::Guard;
 
 /// Timeout for the answers of shards, for all commands of a request together; commands without an answer then fail
@@ -197,6 +197,12 @@ impl Api {
         }
     }
 
+    /// This API, with so many requests (at least one) that may wait for answers of clients at the same time.
+    pub(super) fn with_asking_max(mut self, count: usize) -> Self {
+        self.calls = self.calls.with_asking_max(count.max(1));
+        self
+    }
+
     /// The access rules.
     pub(super) fn guard(&self) -> Guard {
         self.guard.clone()
@@ -286,8 +292,9 @@ impl Api {
             calls::note(method, &Ok(()), unknown);
             return Ok(Ok(()));
         }
+        let mut asking = Asking::default();
         let begun = match Command::parse(method, body, unknown) {
-            Ok(command) => self.calls.begin(command),
+            Ok(command) => self.calls.begin(command, &mut asking),
             Err(detail) => body::check(body).map(|()| Begun::Failed(Wrong::bad(detail)))?,
         };
         out.extend_from_slice(b"{\"result\":");

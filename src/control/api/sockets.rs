@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Duration, Instant};
 
+use super::METHODS;
 use super::answer::{Fields, put_each};
 use super::body::Text;
 use super::calls::{Wrong, answered};
@@ -34,14 +35,13 @@ pub(super) enum SocketMethod {
     Fetch,
 }
 
-const NAMES: [(SocketMethod, &str); 6] = [
-    (SocketMethod::Emit, "socketio_emit"),
-    (SocketMethod::EmitWithAck, "socketio_emit_with_ack"),
-    (SocketMethod::Join, "socketio_sockets_join"),
-    (SocketMethod::Leave, "socketio_sockets_leave"),
-    (SocketMethod::Disconnect, "socketio_disconnect_sockets"),
-    (SocketMethod::Fetch, "socketio_fetch_sockets"),
-];
+impl SocketMethod {
+    /// All, in the order of their names at the end of [`METHODS`].
+    const ALL: [Self; 6] =
+        [Self::Emit, Self::EmitWithAck, Self::Join, Self::Leave, Self::Disconnect, Self::Fetch];
+    /// The place of the first name.
+    const FIRST: usize = METHODS.len() - Self::ALL.len();
+}
 
 /// The body of these methods.
 #[derive(Debug, Deserialize)]
@@ -98,11 +98,12 @@ impl From<BadEmit> for Wrong {
 
 impl SocketMethod {
     pub(super) fn named(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(_, own)| *own == name).map(|(method, _)| *method)
+        let at = METHODS[Self::FIRST..].iter().position(|own| *own == name)?;
+        Some(Self::ALL[at])
     }
 
     pub(super) fn name(self) -> &'static str {
-        NAMES.iter().find(|(method, _)| *method == self).map_or("", |(_, name)| *name)
+        METHODS[Self::FIRST + self as usize]
     }
 
     /// Sends the letters of the method.
@@ -239,13 +240,27 @@ fn put_list<T>(out: &mut Vec<u8>, all: impl IntoIterator<Item = T>, put: impl Fn
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::api::METHODS;
+    use crate::control::api::ANSWER_MAX;
+    use crate::shard::desk::ANSWER_MS_MAX;
 
     #[test]
     fn each_method_has_its_name() {
-        for (method, name) in NAMES {
-            assert!(METHODS.contains(&name), "{name}");
+        for (method, name) in [
+            (SocketMethod::Emit, "socketio_emit"),
+            (SocketMethod::EmitWithAck, "socketio_emit_with_ack"),
+            (SocketMethod::Join, "socketio_sockets_join"),
+            (SocketMethod::Leave, "socketio_sockets_leave"),
+            (SocketMethod::Disconnect, "socketio_disconnect_sockets"),
+            (SocketMethod::Fetch, "socketio_fetch_sockets"),
+        ] {
             assert_eq!((SocketMethod::named(name), method.name()), (Some(method), name));
         }
+        assert_eq!(SocketMethod::named("refresh"), None);
+    }
+
+    #[test]
+    fn shards_wait_longer_than_the_latest_answer_takes() {
+        let latest = ANSWER_MAX + Duration::from_millis(TIMEOUT_MS_MAX);
+        assert!(latest < Duration::from_millis(ANSWER_MS_MAX), "{latest:?}");
     }
 }

@@ -95,12 +95,7 @@ mod tests {
     fn rooms() -> RoomMap {
         let named = [("chat", "message"), ("feed", "item")];
         let named = named.map(|(name, event)| (name.to_owned(), Arc::new(options(event))));
-        RoomMap::new(
-            &Arc::new(Namespaces { named: named.into(), ..Namespaces::default() }),
-            true,
-            false,
-            false,
-        )
+        RoomMap::new(&Arc::new(Namespaces { named: named.into(), ..Namespaces::default() }), false, false)
     }
 
     fn copied(

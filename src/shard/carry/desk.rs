@@ -18,14 +18,12 @@ use crate::base::slots::Key;
 use crate::session::desk::Wait;
 use crate::session::{Phase, PlainRequest, PlainResponse};
 use crate::shard::World;
-use crate::shard::desk::{Desk, Handed, Receipt, Window};
+use crate::shard::desk::{ANSWER_MS_MAX, Desk, Handed, Receipt, Window};
 use crate::shard::mailbox::Letter;
 
 /// Timeout of an idle connection that has sent a right key: longer than the usual interval between scrapes, so that a
 /// scraper keeps its connection.
 const SILENCE_MS_MAX: u64 = 90_000;
-/// Timeout of an answer. Longer than any answer of the server API takes.
-const ANSWER_MS_MAX: u64 = 15_000;
 /// Timeout of the answer to a poll: longer than any interval between pings.
 const POLL_MS_MAX: u64 = 2 * 3_600_000;
 /// Maximum number of requests without a key that are out at a time, per shard.

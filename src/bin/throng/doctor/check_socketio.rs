@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// An open packet has the times; these are the protocol's defaults, in milliseconds.
 const INTERVAL_MS: u64 = 25_000;
 const TIMEOUT_MS: u64 = 20_000;
+/// The longest of these times that is believed, in milliseconds.
+const TIME_MS_MAX: u64 = 3_600_000;
 /// Longer than any answer to these requests.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
@@ -126,7 +128,47 @@ fn answer(stream: &mut dyn Stream) -> Result<(u16, String), String> {
 
 fn ended(bytes: &[u8]) -> Result<(u16, String), String> {
     let (status, head_bytes) = head(bytes).ok_or("closed without an answer")?;
+    if is_chunked(&bytes[..head_bytes]) {
+        return Err("closed within the answer".to_owned());
+    }
     Ok((status, String::from_utf8_lossy(&bytes[head_bytes..]).into_owned()))
+}
+
+/// The value of a field of a head, in lower case.
+fn field(head: &[u8], name: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let value = |line: &str| {
+        let (field, value) = line.split_once(':')?;
+        (field == name).then(|| value.trim().to_owned())
+    };
+    text.lines().find_map(value)
+}
+
+/// Whether the body after a head comes in chunks (RFC 9112 § 7.1).
+fn is_chunked(head: &[u8]) -> bool {
+    field(head, "transfer-encoding").is_some_and(|codings| codings.ends_with("chunked"))
+}
+
+/// The chunks of a body together, once the last is there.
+fn joined(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|two| two == b"\r\n")?;
+        let size = std::str::from_utf8(&rest[..end]).ok()?;
+        // The size may have extensions.
+        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        rest = &rest[end + 2..];
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest[size..].strip_prefix(b"\r\n")?;
+    }
+}
+
+/// Whether a ping is among the packets of a poll, which U+001E separates.
+fn has_ping(body: &str) -> bool {
+    body.split('\u{1e}').any(|packet| packet == "2")
 }
 
 /// Status and length of a head.
@@ -136,17 +178,19 @@ fn head(bytes: &[u8]) -> Option<(u16, usize)> {
     Some((status, end))
 }
 
-/// An answer with a length, once it is whole.
+/// An answer in chunks or with a length, once it is whole.
 fn whole(bytes: &[u8]) -> Option<(u16, String)> {
     let (status, end) = head(bytes)?;
-    let text = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse().ok()?;
-    let body = bytes[end..].get(..length)?;
-    Some((status, String::from_utf8_lossy(body).into_owned()))
+    let (head, rest) = bytes.split_at(end);
+    let body = match is_chunked(head) {
+        true => joined(rest)?,
+        false => rest.get(..field(head, "content-length")?.parse().ok()?)?.to_vec(),
+    };
+    Some((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// The open packet.
-#[derive(serde::Deserialize)]
+#[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Open {
     sid: String,
@@ -226,7 +270,7 @@ pub(super) fn lines(url: &str) -> Result<Vec<Line>, String> {
     if let Some((asked, began, query)) = poll {
         let outcome = asked.map_err(|error| error.to_string()).and_then(|mut stream| answer(&mut *stream));
         let outcome = outcome.and_then(|(status, body)| match status {
-            200 if body.contains('2') => Ok(()),
+            200 if has_ping(&body) => Ok(()),
             200 => Err("another answer than a heartbeat".to_owned()),
             other => Err(format!("status {other}")),
         });
@@ -241,8 +285,18 @@ fn open(endpoint: &Endpoint) -> Result<Open, String> {
     let mut stream =
         endpoint.ask("GET", "transport=polling", "", PATIENCE).map_err(|error| error.to_string())?;
     let (status, body) = answer(&mut *stream)?;
-    let json = body.strip_prefix('0').filter(|_| status == 200).ok_or_else(|| format!("status {status}"))?;
-    serde_json::from_str(json).map_err(|_| "no open packet".to_owned())
+    if status != 200 {
+        return Err(format!("status {status}"));
+    }
+    opened(&body).ok_or_else(|| "no open packet".to_owned())
+}
+
+/// The open packet at the start of an answer, with times that are no longer than [`TIME_MS_MAX`].
+fn opened(body: &str) -> Option<Open> {
+    let packet = body.split('\u{1e}').next()?;
+    let Open { sid, ping_interval, ping_timeout } = serde_json::from_str(packet.strip_prefix('0')?).ok()?;
+    let bounded = |time: Option<u64>| time.map(|ms| ms.min(TIME_MS_MAX));
+    Some(Open { sid, ping_interval: bounded(ping_interval), ping_timeout: bounded(ping_timeout) })
 }
 
 fn polling_line(opened: &Result<Open, String>) -> Line {
@@ -349,5 +403,39 @@ mod tests {
         assert_eq!(whole(text), Some((200, "ok".to_owned())));
         assert_eq!(ended(b"HTTP/1.1 504 x\r\n\r\nlate"), Ok((504, "late".to_owned())));
         assert!(ended(b"HTTP/1.1 20").is_err());
+    }
+
+    #[test]
+    fn chunks_are_joined_and_a_part_of_them_is_no_answer() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n";
+        let text = format!("{head}4\r\n0{{\"s\r\nA;x=y\r\nid\":\"2\r\n\"}}\r\n0\r\n\r\n");
+        let cut = text.len() - 2;
+        assert_eq!(whole(text.as_bytes()), Some((200, "0{\"sid\":\"2\r\n\"}".to_owned())));
+        for cut in head.len()..cut - 2 {
+            assert_eq!(whole(&text.as_bytes()[..cut]), None, "{cut}");
+            assert!(ended(&text.as_bytes()[..cut]).is_err());
+        }
+        assert_eq!(whole(format!("{head}ffffffffffffffff\r\nx").as_bytes()), None);
+        assert_eq!(whole(format!("{head}what\r\nx").as_bytes()), None);
+    }
+
+    #[test]
+    fn packets_are_told_apart() {
+        for (body, is_ping) in [
+            ("2", true),
+            ("6\u{1e}2", true),
+            ("2\u{1e}40", true),
+            ("", false),
+            ("42[\"2\"]", false),
+            ("0{\"sid\":\"2\"}", false),
+        ] {
+            assert_eq!(has_ping(body), is_ping, "{body:?}");
+        }
+        let open = opened("0{\"sid\":\"a\",\"pingInterval\":18446744073709551615,\"pingTimeout\":9}\u{1e}40")
+            .unwrap();
+        assert_eq!((&*open.sid, open.ping_interval, open.ping_timeout), ("a", Some(TIME_MS_MAX), Some(9)));
+        for body in ["", "0", "1{\"sid\":\"a\"}", "0{}", "<html>"] {
+            assert!(opened(body).is_none(), "{body}");
+        }
     }
 }

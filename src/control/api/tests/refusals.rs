@@ -236,12 +236,36 @@ fn who_is_never_answered_is_told_so_when_the_time_is_up() {
     ];
     Shards::runtime().block_on(async {
         for (method, body) in bodies {
-            let begun = shards.api.calls.begin(Command::parse(method, body, &mut Unknown::new()).unwrap());
+            let begun = shards
+                .api
+                .calls
+                .begin(Command::parse(method, body, &mut Unknown::new()).unwrap(), &mut Asking::default());
             let mut out = Vec::new();
             let outcome = shards.api.calls.finish(begun, Instant::now(), &mut out).await;
             assert_eq!((outcome, out.len()), (Err(Wrong::from(Failure::NoAnswer)), 0), "{method}");
         }
     });
+}
+
+#[test]
+fn few_requests_wait_for_clients_and_each_counts_once() {
+    let options = ApiOptions::default();
+    let mut shards = Shards::new(options);
+    shards.api = shards.api.with_asking_max(1);
+    let other_thread = shards.api.calls.by(Way::Straight);
+    let ask = || Command::parse("socketio_emit_with_ack", r#"{"event":"a"}"#, &mut Unknown::new()).unwrap();
+    let failed = |begun: Begun<'_>| match begun {
+        Begun::Failed(wrong) => Some(wrong.error.code),
+        _ => None,
+    };
+    let (mut first, mut second) = (Asking::default(), Asking::default());
+    assert_eq!(failed(shards.api.calls.begin(ask(), &mut first)), None);
+    assert_eq!(failed(other_thread.begin(ask(), &mut first)), None, "of the same request");
+    assert_eq!(failed(other_thread.begin(ask(), &mut second)), Some(111));
+    let emit = Command::parse("socketio_emit", r#"{"event":"a"}"#, &mut Unknown::new()).unwrap();
+    assert_eq!(failed(shards.api.calls.begin(emit, &mut second)), None);
+    drop(first);
+    assert_eq!(failed(shards.api.calls.begin(ask(), &mut second)), None);
 }
 
 #[test]
@@ -257,7 +281,7 @@ fn shards_that_have_ended_or_hold_too_much_are_an_internal_error() {
     }
     let mut out = Vec::new();
     let command = Command::parse("publish", publish, &mut Unknown::new()).unwrap();
-    let begun = shards.api.calls.begin(command);
+    let begun = shards.api.calls.begin(command, &mut Asking::default());
     let outcome = Shards::runtime().block_on(shards.api.calls.finish(begun, Instant::now(), &mut out));
     assert_eq!(outcome.unwrap_err().error.code, 100);
     assert_eq!(shards.mailboxes.iter().map(Mailbox::len).sum::<usize>(), 6002, "nothing was added");
