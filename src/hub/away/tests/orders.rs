@@ -17,7 +17,7 @@ fn order(home: &mut Home, to: &[Arc<str>], except: &[Arc<str>], deed: SocketDeed
 fn rooms_map() -> RoomMap {
     let options = ChannelOptions { socketio: "/".to_owned(), presence: true, ..ChannelOptions::default() };
     let named = [("chat".to_owned(), Arc::new(options))].into();
-    RoomMap::new(&Arc::new(Namespaces { named, ..Namespaces::default() }), true, false, false)
+    RoomMap::new(&Arc::new(Namespaces { named, ..Namespaces::default() }), false, false)
 }
 
 fn join(names: &[&str]) -> SocketDeed {
