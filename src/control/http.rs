@@ -491,7 +491,7 @@ mod tests {
         let began = Instant::now();
         while shown.timeout_count() == 0 {
             assert!(began.elapsed() < PATIENCE, "the answer that nobody reads has no end");
-            thread::sleep(SHORT / 10);
+            thread::park_timeout(SHORT / 10);
         }
     }
 

@@ -254,9 +254,9 @@ fn few_requests_wait_for_clients_and_each_counts_once() {
     shards.api = shards.api.with_asking_max(1);
     let other_thread = shards.api.calls.by(Way::Straight);
     let ask = || Command::parse("socketio_emit_with_ack", r#"{"event":"a"}"#, &mut Unknown::new()).unwrap();
-    let failed = |begun: Begun<'_>| match begun {
-        Begun::Failed(wrong) => Some(wrong.error.code),
-        _ => None,
+    let failed = |begun: Begun<'_>| {
+        let Begun::Failed(wrong) = begun else { return None };
+        Some(wrong.error.code)
     };
     let (mut first, mut second) = (Asking::default(), Asking::default());
     assert_eq!(failed(shards.api.calls.begin(ask(), &mut first)), None);
