@@ -330,8 +330,8 @@ pub mod socketio {
     pub use crate::proto::socketio::{Attachments, JsonArgs, JsonItems};
     pub use crate::session::socketio::{
         AckForm, AckId, AckValue, Acked, Admit, Answers, Binary, Connecting, Emit, EmitError, Ending, Event,
-        EventHook, Events, Gone, Path, Require, Routes, Rule, RuleAction, Socket, SocketId, SocketIo,
-        Template, Turn, UserRule, Why,
+        EventHook, Events, Gone, Path, Require, Routes, Rule, RuleAction, SameSite, SessionCookie, Socket,
+        SocketId, SocketIo, Template, Turn, UserRule, Why,
     };
     pub use crate::session::socketio::{Later, Ticket};
 }
@@ -394,9 +394,9 @@ pub mod parts {
     pub mod session {
         pub use crate::session::{
             Action, ClaimRules, ClientId, CloseReason, ConnectRate, Context, Counts, Endpoint, Endpoints,
-            Forwarded, Handler, InPlace, LateAnswer, LateAnswers, Message, NoHandler, PacketRates, Peer,
-            Phase, PlainRequest, PlainResponse, Secret, Serves, Session, Settings, Speaks, Told, Transport,
-            centrifuge, raw, wire,
+            Forwarded, Handler, InPlace, LateAnswer, LateAnswers, Message, NoHandler, OrderFault,
+            PacketFault, PacketRates, Peer, Phase, PlainRequest, PlainResponse, Secret, Serves, Session,
+            Settings, Speaks, Told, Transport, centrifuge, raw, wire,
         };
     }
 

@@ -154,6 +154,10 @@ pub struct Told {
     pub unsubscribes: ByPlace,
     /// Events of Socket.IO clients that were not handled, or not as they should be, by reason.
     pub events_refused: ByPlace,
+    /// Rules that packets of Engine.IO and Socket.IO broke.
+    pub packet_faults: ByPlace,
+    /// CONNECT packets of Socket.IO clients that were refused, by reason, except those because of who the client is.
+    pub connects_refused: ByPlace,
     /// Refused requests to an Engine.IO endpoint, by the number of the refusal.
     pub engine_refusals: ByPlace,
 }

@@ -1,5 +1,6 @@
 //! The one list of endings: reasons for which a connection ends, and their close frames.
 
+use super::fault::PacketFault;
 use crate::hub::words::Dismissed;
 use crate::proto::centrifuge::codes::Disconnect;
 use crate::proto::http::Refusal;
@@ -32,8 +33,8 @@ pub enum CloseReason {
     Stale,
     /// An invalid command (3501).
     BadRequest,
-    /// A packet of Engine.IO or Socket.IO breaks the rule that the text names (1002).
-    Malformed(&'static str),
+    /// A packet of Engine.IO or Socket.IO breaks a rule (1002).
+    Malformed(PacketFault),
     /// A client's request, or its expiry, requires it.
     Dismissed(Dismissed),
     /// The application ordered it, by its API or a hook.
@@ -92,7 +93,7 @@ impl CloseReason {
             Self::MessageTimeout => Some((Some(POLICY_VIOLATION), "message did not arrive in time")),
             Self::Stale => disconnect(Disconnect::STALE),
             Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
-            Self::Malformed(rule) => Some((Some(PROTOCOL_ERROR), rule)),
+            Self::Malformed(fault) => Some((Some(PROTOCOL_ERROR), fault.reason())),
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
             Self::Slow | Self::Budget => disconnect(Disconnect::SLOW),
             Self::Worn => disconnect(Disconnect::CONNECTION_EXPIRED),

@@ -53,17 +53,45 @@ pub(crate) enum EventRefusal {
     Hook,
     /// Its client has gone meanwhile.
     Gone,
+    /// Its client has no socket in the namespace: it has left, was disconnected or refused, or waits for the answer to
+    /// CONNECT.
+    NotConnected,
+    /// The answer to an event that awaits none, or no longer.
+    UnknownAck,
 }
 
 impl EventRefusal {
     /// The values of the label, each at its place.
-    pub(crate) const NAMES: [&str; 7] = ["no_rule", "dropped", "rate", "argument", "effect", "hook", "gone"];
+    pub(crate) const NAMES: [&str; 9] =
+        ["no_rule", "dropped", "rate", "argument", "effect", "hook", "gone", "not_connected", "unknown_ack"];
 
     /// The place at which it is counted.
     pub(crate) fn place(self) -> usize {
         self as usize
     }
 }
+
+/// The reasons for which a CONNECT is refused, except for who the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectRefusal {
+    /// The connection has `namespaces_max` namespaces.
+    TooMany,
+    /// The name of the namespace is longer than `channel_name_bytes_max`.
+    LongName,
+    /// The application refuses, or does not know the namespace.
+    Application,
+}
+
+impl ConnectRefusal {
+    /// The values of the label, each at its place.
+    pub(crate) const NAMES: [&str; 3] = ["too_many", "long_name", "application"];
+
+    /// The place at which it is counted.
+    pub(crate) fn place(self) -> usize {
+        self as usize
+    }
+}
+
 /// Refusals of requests to an Engine.IO endpoint, each at the place of its number.
 pub(crate) const ENGINE_REFUSALS: [&str; 6] =
     ["unknown_transport", "unknown_session", "bad_method", "bad_request", "forbidden", "unsupported_version"];

@@ -14,6 +14,7 @@
 //! * `socket_orders`: orders to its socket in a namespace.
 //! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of
 //!   deliveries.
+//! * `fault`: the rules that packets of Engine.IO and Socket.IO can break.
 //! * `ending` has [`CloseReason`], `goodbye` writes the last output of each, `client_id` [`ClientId`]; `secret` signs session
 //!   ids; `pongs` bounds answers to pings,
 //!   `bound` the output of handlers; `labels`: values of labels in metrics.
@@ -32,6 +33,7 @@ mod ending;
 pub(crate) mod endpoint;
 mod engine;
 mod facets;
+mod fault;
 mod format;
 mod goodbye;
 pub(crate) mod head;
@@ -62,6 +64,7 @@ pub use endpoint::{Endpoint, Endpoints, Serves};
 pub use engine::EngineClient;
 pub use facets::Phase;
 pub(crate) use facets::Pings;
+pub use fault::{OrderFault, PacketFault};
 pub(crate) use format::{Format, encode};
 pub(crate) use polling::Poll;
 pub(crate) use polling::{PollAsk, PollOpening, PollRefusal, fetched, posted};

@@ -6,7 +6,7 @@
 use super::desk::Away;
 use super::engine;
 use super::probe::{Probe, UpgradeAsk};
-use super::{CloseReason, Context, Handler, PlainResponse, Session, socketio};
+use super::{CloseReason, Context, Handler, PlainResponse, Session, Settings, socketio};
 use crate::base::slots::Key;
 use crate::proto::engine::{EngineRefusal, PacketKind};
 
@@ -133,6 +133,12 @@ impl<S> Session<S> {
     /// Whether the session is one without a socket.
     pub fn is_polled(&self) -> bool {
         self.outlet().is_some_and(|outlet| outlet.is_polled)
+    }
+
+    /// The header line that sets the cookie with the session's id; `None` where there is no cookie.
+    pub(crate) fn cookie_line(&self, settings: &Settings, shard: u16, conn: Key) -> Option<String> {
+        let cookie = Some(&settings.socketio.cookie).filter(|cookie| !cookie.name.is_empty())?;
+        cookie.line(&self.outlet()?.sid(&settings.secret, shard, conn))
     }
 
     /// How packets of Engine.IO leave; `None` for a session that has none.

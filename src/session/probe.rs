@@ -10,7 +10,7 @@
 use std::num::NonZeroU64;
 
 use super::pongs::Pongs;
-use super::{Action, CloseReason, Context};
+use super::{Action, CloseReason, Context, OrderFault};
 use crate::base::slots::Key;
 use crate::proto::engine::{EngineProtocol, PROBE, PacketKind, read_message};
 use crate::proto::ws::{self, Decoder, Deflate, Kind, frame};
@@ -116,7 +116,7 @@ impl Probe {
             match event {
                 ws::Event::Message(kind, payload) => {
                     let packet = read_message(EngineProtocol::V4, kind == Kind::Text, &payload)
-                        .map_err(|error| CloseReason::Malformed(error.reason()))?;
+                        .map_err(|error| CloseReason::Malformed(error.into()))?;
                     if packet.is_probe() {
                         let answer = [&[PacketKind::Pong.digit()], PROBE.as_bytes()].concat();
                         frame::put_frame(cx.out, Kind::Text, &answer);
@@ -127,9 +127,7 @@ impl Probe {
                         self.push(ProbeStep::Done, cx);
                         return Ok(());
                     } else {
-                        return Err(CloseReason::Malformed(
-                            "before the upgrade only 2probe and 5 are expected",
-                        ));
+                        return Err(CloseReason::Malformed(OrderFault::NoProbe.into()));
                     }
                 }
                 ws::Event::Ping(payload) => pongs.answer(&payload, cx),

@@ -8,7 +8,9 @@ use super::carry::polls::Parked;
 use super::desk::Receipt;
 use super::{Shard, World};
 use crate::base::slots::Key;
-use crate::session::{CloseReason, Phase, PlainResponse, PollAsk, PollOpening, PollRefusal, Speaks, posted};
+use crate::session::{
+    CloseReason, OrderFault, Phase, PlainResponse, PollAsk, PollOpening, PollRefusal, Speaks, posted,
+};
 use crate::tls::Identity;
 
 impl<W: World> Shard<W> {
@@ -108,7 +110,7 @@ impl<W: World> Shard<W> {
         }
         if carry.posts.contains_key(&key) {
             carry.refuse_request(receipt, PollRefusal::BadRequest);
-            return self.channels().close(key, CloseReason::Malformed("a post while another is handled"));
+            return self.channels().close(key, CloseReason::Malformed(OrderFault::SecondPost.into()));
         }
         // A client that posts and never polls must not fill the memory with answers.
         let bytes_max = carry.limits.outbox_bytes_max;

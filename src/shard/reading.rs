@@ -175,7 +175,8 @@ impl<W: World> Shard<W> {
             if was_head {
                 self.door.note_stray_header(key, part);
             }
-            let is_client = |session: &Session<_>| session.phase() != Phase::Opening && !session.is_trusted();
+            // The refusal of a request is the last output, also where an earlier request had a key or a session.
+            let is_client = |session: &Session<_>| !session.phase().is_request() && !session.is_trusted();
             if self.carry().conns.entry(key).is_some_and(|conn| is_client(&conn.session)) {
                 // Output so far goes before the output for the rest.
                 self.carry().queue_out(key);

@@ -30,6 +30,7 @@ mod refusals;
 mod reload;
 mod renewed_terms;
 mod secrets;
+mod socketio_shared_recovery;
 mod spoiled;
 mod starting;
 mod switching;

@@ -18,7 +18,9 @@ mod conformance;
 
 mod dances;
 mod engine;
+mod floods;
 mod identity;
+mod malformed;
 mod metrics;
 mod old;
 pub(crate) mod polling;

@@ -121,7 +121,7 @@ fn routes() -> Routes<Farewell> {
         Ok(emit.emit("said", &(text,))?)
     })
     .on("volatile", |turn, (room, text): (String, Value)| {
-        Ok(turn.socket.everyone().to(&room).volatile().emit("said", &(text,))?)
+        Ok(turn.socket.everyone().to(&room).volatile().local().emit("said", &(text,))?)
     })
     .on("emit", |turn, (room, name, args): (String, String, Vec<Value>)| {
         Ok(turn.socket.everyone().to(&room).emit(&name, &args)?)

@@ -21,10 +21,10 @@ impl Slot<'_> {
             | (Self::Listed(to, _), Self::Listed(from, _)) => *to = **from,
             (Self::PathOrOff(to), Self::PathOrOff(from)) => to.clone_from(from),
             (Self::Text(to, _), Self::Text(from, _))
-            | (Self::Cookie(to), Self::Cookie(from))
             | (Self::Secret(to), Self::Secret(from))
             | (Self::HookName(to), Self::HookName(from))
             | (Self::Filter(to), Self::Filter(from)) => to.clone_from(from),
+            (Self::Cookie(to), Self::Cookie(from)) => to.clone_from(from),
             (Self::DataFormat(to), Self::DataFormat(from)) => *to = **from,
             (Self::Rules(to, _), Self::Rules(from, _)) => to.clone_from(from),
             (Self::SocketRules(to), Self::SocketRules(from)) => to.clone_from(from),

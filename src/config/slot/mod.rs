@@ -4,6 +4,7 @@
 //! `show`), except for hidden secrets. Left out: rules between two keys (`conflicts`, `sections::rules`).
 
 mod codes;
+mod cookie;
 mod copy;
 mod duration;
 mod form;
@@ -18,7 +19,7 @@ use crate::base::networks::Networks;
 use crate::hub::codes::CodeRule;
 use crate::hub::options::{DataFormat, NamePattern};
 use crate::net::Listen;
-use crate::session::socketio::Rule;
+use crate::session::socketio::{Rule, SessionCookie};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use tracing_subscriber::EnvFilter;
@@ -60,8 +61,8 @@ pub enum Slot<'a> {
     Text(&'a mut String, Form),
     /// Paths of files.
     Files(&'a mut Vec<String>),
-    /// The name of a cookie; `true` for `io`, empty or `false` for none.
-    Cookie(&'a mut String),
+    /// The cookie of a Socket.IO session: its name, `true` for `io`, empty or `false` for none, or a table.
+    Cookie(&'a mut SessionCookie),
     /// Several texts.
     Texts(&'a mut Vec<String>),
     /// A regular expression, or empty.
@@ -103,8 +104,6 @@ pub fn duration_text(ms: u64) -> String {
 /// The mark for a hidden secret.
 pub(super) const HIDDEN: &str = "…";
 const OFF: &str = "off";
-/// The name of the reference's cookie for Socket.IO.
-const USUAL_COOKIE: &str = "io";
 /// The name of the unnamed hook.
 const DEFAULT_HOOK: &str = "default";
 
@@ -126,7 +125,7 @@ impl Slot<'_> {
             Self::PathOrOff(slot) => or_off(raw, form::as_path).map(|v| *slot = v),
             Self::Text(slot, Form::Path) => raw.word().and_then(form::as_path).map(|v| *slot = v),
             Self::Text(slot, form) => raw.word().filter(|word| form.takes(word)).map(|v| v.clone_into(slot)),
-            Self::Cookie(slot) => cookie(raw).map(|v| *slot = v),
+            Self::Cookie(slot) => cookie::parse(raw).ok().map(|v| *slot = v),
             Self::Texts(slot) => raw.list().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v),
             Self::Files(slot) => raw.words().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v),
             Self::Pattern(slot) => raw.word().and_then(|word| NamePattern::new(word).ok()).map(|v| *slot = v),
@@ -165,6 +164,9 @@ impl Slot<'_> {
     pub(super) fn reason(&self, raw: &Raw) -> Option<String> {
         if let Self::SocketRules(_) = self {
             return socket_rules::parse(raw).err();
+        }
+        if let Self::Cookie(_) = self {
+            return cookie::parse(raw).err().filter(|why| !why.is_empty());
         }
         let word = raw.word().filter(|_| matches!(self, Self::Pattern(_)))?;
         NamePattern::new(word).err()
@@ -205,7 +207,7 @@ impl Slot<'_> {
             Self::Time(_) => "seconds since 1970, or 0 for no end",
             Self::Switch(_) => "true or false",
             Self::PathOrOff(_) => "a path that starts with / and has no ?, # or blank, or off",
-            Self::Cookie(_) => "the name of a cookie, true for io, or empty",
+            Self::Cookie(_) => cookie::EXPECTED,
             Self::Files(_) => "paths of files",
             Self::Texts(_) => "a list of texts",
             Self::Pattern(_) => "a regular expression",
@@ -244,7 +246,8 @@ impl Slot<'_> {
             Self::Rules(v, kind) => codes::toml(v, *kind),
             Self::SocketRules(v) => socket_rules::toml(v),
             Self::Text(v, form) if form.is_url() => quote(&shown_address(v, shows_secrets)),
-            Self::Filter(v) | Self::Text(v, _) | Self::Cookie(v) => quote(v),
+            Self::Filter(v) | Self::Text(v, _) => quote(v),
+            Self::Cookie(v) => cookie::toml(v),
             Self::Texts(v) | Self::Files(v) => list(v.iter().cloned()),
             Self::Pattern(v) => quote(v.as_str()),
             Self::Secret(v) => quote(shown(v, shows_secrets)),
@@ -284,7 +287,8 @@ impl Slot<'_> {
             Self::Rules(v, kind) => codes::json(v, *kind),
             Self::SocketRules(v) => socket_rules::json(v),
             Self::Text(v, form) if form.is_url() => shown_address(v, shows_secrets).into(),
-            Self::Filter(v) | Self::Text(v, _) | Self::Cookie(v) => v.as_str().into(),
+            Self::Filter(v) | Self::Text(v, _) => v.as_str().into(),
+            Self::Cookie(v) => cookie::json(v),
             Self::Texts(v) | Self::Files(v) => v.as_slice().into(),
             Self::Pattern(v) => v.as_str().into(),
             Self::Secret(v) => shown(v, shows_secrets).into(),
@@ -340,7 +344,8 @@ impl Slot<'_> {
             Self::Rate(v) => std::ptr::from_mut(v).addr(),
             Self::Milliseconds(v, _) | Self::Duration(v, _) | Self::Time(v) => std::ptr::from_mut(v).addr(),
             Self::Switch(v) | Self::Either(v, _) | Self::Listed(v, _) => std::ptr::from_mut(v).addr(),
-            Self::Filter(v) | Self::Text(v, _) | Self::Cookie(v) | Self::Secret(v) | Self::HookName(v) => {
+            Self::Cookie(v) => std::ptr::from_mut(v).addr(),
+            Self::Filter(v) | Self::Text(v, _) | Self::Secret(v) | Self::HookName(v) => {
                 std::ptr::from_mut(v).addr()
             }
             Self::DataFormat(v) => std::ptr::from_mut(v).addr(),
@@ -379,14 +384,6 @@ fn data_format_word(format: DataFormat) -> &'static str {
 
 fn hook_name(name: &str) -> &str {
     if name.is_empty() { DEFAULT_HOOK } else { name }
-}
-
-/// The name of a cookie, by the name itself or a switch.
-fn cookie(raw: &Raw) -> Option<String> {
-    match raw.switch() {
-        Some(is_on) => Some(if is_on { USUAL_COOKIE.to_owned() } else { String::new() }),
-        None => raw.word().filter(|word| Form::Cookie.takes(word)).map(str::to_owned),
-    }
 }
 
 fn in_range(n: u64, range: &RangeInclusive<u64>) -> Option<usize> {

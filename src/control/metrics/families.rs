@@ -4,7 +4,10 @@ mod beside;
 
 use super::rows::{gauge, gauge_per_shard, merged, one, total, total_per_shard};
 use super::{Family, Kind, Source, Values};
-use crate::session::labels::{COMMANDS, DISCONNECTS, ENGINE_REFUSALS, ERRORS, EventRefusal, UNSUBSCRIBES};
+use crate::session::PacketFault;
+use crate::session::labels::{
+    COMMANDS, ConnectRefusal, DISCONNECTS, ENGINE_REFUSALS, ERRORS, EventRefusal, UNSUBSCRIBES,
+};
 use beside::BESIDE;
 
 /// All metrics, in the order of the scrape.
@@ -293,6 +296,22 @@ static FAMILIES: &[Family] = &[
         kind: Kind::Counter,
         help: "Subscriptions that the server ended, by code; other for codes of the application.",
         source: Source::ByPlace("code", |c| &c.told.unsubscribes, Values::Codes(UNSUBSCRIBES)),
+    },
+    Family {
+        name: "throng_socketio_malformed_total",
+        kind: Kind::Counter,
+        help: "Socket.IO connections closed because of a packet that breaks a rule, and polls beside another one, by rule.",
+        source: Source::ByPlace("rule", |c| &c.told.packet_faults, Values::Names(&PacketFault::NAMES)),
+    },
+    Family {
+        name: "throng_socketio_connects_refused_total",
+        kind: Kind::Counter,
+        help: "CONNECT packets of Socket.IO clients answered by connect_error, by reason, except because of who the client is.",
+        source: Source::ByPlace(
+            "reason",
+            |c| &c.told.connects_refused,
+            Values::Names(&ConnectRefusal::NAMES),
+        ),
     },
     Family {
         name: "throng_socketio_events_refused_total",

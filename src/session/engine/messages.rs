@@ -39,7 +39,7 @@ pub struct Messages<S> {
 }
 
 fn unreadable(error: EngineError) -> CloseReason {
-    CloseReason::Malformed(error.reason())
+    CloseReason::Malformed(error.into())
 }
 
 impl<S> Messages<S> {

@@ -24,7 +24,7 @@ pub(in crate::session) use outlet::{Outlet, Target, polled_body};
 
 use super::probe::Way;
 use super::socketio::SocketIoOptions;
-use super::{Action, CloseReason, Context};
+use super::{Action, CloseReason, Context, OrderFault};
 use crate::proto::engine::{Content, EnginePacket, EngineProtocol, PacketKind};
 
 /// Intervals from this size on are rounded up to [`COARSE_MS`], so that heartbeats of many sessions share a turn.
@@ -148,11 +148,8 @@ impl Engine {
                 Ok(None)
             }
             (PacketKind::Close, _) => Err(CloseReason::Peer(1005)),
-            (PacketKind::Ping, EngineProtocol::V4) => {
-                Err(CloseReason::Malformed("in Engine.IO 4 only the server pings"))
-            }
-            (PacketKind::Pong, EngineProtocol::V3) => {
-                Err(CloseReason::Malformed("in Engine.IO 3 only the client pings"))
+            (PacketKind::Ping, EngineProtocol::V4) | (PacketKind::Pong, EngineProtocol::V3) => {
+                Err(CloseReason::Malformed(OrderFault::WrongPing.into()))
             }
             // Clients post a noop while they upgrade; an upgrade has its own WebSocket. Neither has an effect here.
             (PacketKind::Open | PacketKind::Upgrade | PacketKind::Noop, _) => Ok(None),

@@ -153,14 +153,7 @@ pub(super) fn put_open(outlet: Outlet, cx: &mut Context<'_>) {
     let options = &cx.settings.socketio;
     let may_upgrade = outlet.is_polled && options.transports.iter().any(|served| served == "websocket");
     let (shard, conn) = (cx.client.shard, Key::from_token(cx.client.token));
-    let sid = match outlet.protocol {
-        // Its clients take it for the id of their socket.
-        EngineProtocol::V3 => {
-            let id = cx.settings.secret.short_session(shard, conn);
-            String::from_utf8_lossy(&id).into_owned()
-        }
-        EngineProtocol::V4 => cx.settings.secret.session(shard, conn),
-    };
+    let sid = outlet.sid(&cx.settings.secret, shard, conn);
     let open = Open {
         sid: &sid,
         may_upgrade,

@@ -4,10 +4,11 @@
 //! That of protocol 3 is a binary body, which becomes text when no packet is binary. So the first byte of a queue tells
 //! which protocol it is of.
 
+use crate::base::slots::Key;
 use crate::proto::engine::{self, Content, EnginePacket, EngineProtocol, PacketKind, read_payload};
 use crate::proto::socketio::SocketProtocol;
 use crate::proto::ws::{Deflate, Kind, Press, frame};
-use crate::session::Context;
+use crate::session::{Context, Secret};
 
 /// Stands between the packets of a body.
 pub(super) const SEPARATOR: u8 = 0x1e;
@@ -45,6 +46,15 @@ pub(in crate::session) struct Target<'t> {
 }
 
 impl Outlet {
+    /// The id of the session.
+    pub(in crate::session) fn sid(self, secret: &Secret, shard: u16, conn: Key) -> String {
+        match self.protocol {
+            // Its clients take it for the id of their socket.
+            EngineProtocol::V3 => String::from_utf8_lossy(&secret.short_session(shard, conn)).into_owned(),
+            EngineProtocol::V4 => secret.session(shard, conn),
+        }
+    }
+
     /// The protocol of Socket.IO that such clients speak.
     pub(in crate::session) fn socket_protocol(self) -> SocketProtocol {
         match self.protocol {

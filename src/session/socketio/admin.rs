@@ -28,7 +28,7 @@ use crate::hub::words::{Ask, OrderSockets};
 use crate::proto::socketio::{Attachments, JsonArgs, PacketBody, SocketEvent};
 use crate::session::bound::Bound;
 use crate::session::engine::Outlet;
-use crate::session::{Action, CloseReason, Context};
+use crate::session::{Action, CloseReason, Context, OrderFault};
 
 /// The namespace.
 pub(super) const NAMESPACE: &str = "/admin";
@@ -199,9 +199,7 @@ impl<S> Sockets<S> {
                 let auth = auth_text(auth, query)?;
                 self.connect_admin(auth.as_deref(), cx)
             }
-            PacketBody::ConnectError(_) => {
-                Err(CloseReason::Malformed("CONNECT_ERROR, which only servers send"))
-            }
+            PacketBody::ConnectError(_) => Err(CloseReason::Malformed(OrderFault::ConnectError.into())),
             PacketBody::Disconnect => {
                 self.visit().page = None;
                 Ok(())
@@ -228,14 +226,14 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         if self.page().is_some() {
-            return Err(CloseReason::Malformed("a second CONNECT for one namespace"));
+            return Err(CloseReason::Malformed(OrderFault::SecondConnect.into()));
         }
         let admits = auth.and_then(|auth| cx.settings.socketio.admin.admits(auth, cx.client.seed));
         let Some(tells_session) = admits else {
             self.refuse(NAMESPACE, "invalid credentials", None, cx);
             self.note_refused();
             if std::mem::replace(&mut self.visit().has_wrong_login, true) {
-                return Err(CloseReason::Malformed("two wrong logins to /admin"));
+                return Err(CloseReason::Malformed(OrderFault::WrongLogins.into()));
             }
             return Ok(());
         };

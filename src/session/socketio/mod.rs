@@ -9,14 +9,15 @@
 //! * `orders`: orders to sockets, and questions to several.
 //! * Recovery: `pid` has the private ids of sockets, `track` the part of a socket that serves it.
 //! * `form`: events for several sockets, as each gets them; `shared`: rooms that are channels.
-//! * `options`: the configuration of the endpoint; `rules` in it, with their texts in `template`. `effects`: what rules
-//!   and hooks do with a socket. `hook`: requests to the application's hooks.
+//! * `options`: the configuration of the endpoint; `cookie` and `rules` in it, with their texts in `template`. `effects`:
+//!   what rules and hooks do with a socket. `hook`: requests to the application's hooks.
 //!
 //! Invariant: a packet that breaks a rule ends the connection, as at the reference, whose clients expect nothing else; and
 //! nothing is written that makes a client end it. Left out: how packets travel ([`super::engine`]).
 
 mod acks;
 mod admin;
+mod cookie;
 mod effects;
 mod events;
 mod form;
@@ -39,6 +40,7 @@ mod ticket;
 mod track;
 
 pub use admin::AdminOptions;
+pub use cookie::{SameSite, SessionCookie};
 pub use events::{
     AckId, Acked, Admit, Answers, Binary, Connecting, Ending, Event, Events, Gone, SocketIo, Why,
 };
@@ -58,7 +60,7 @@ pub use ticket::{LateAnswer, LateAnswers, Later, Ticket};
 use super::engine::{Handshake, Outlet, next_message};
 use super::pongs::Pongs;
 use super::probe::Way;
-use super::{Action, ClientId, CloseReason, Context, Handler, Settings};
+use super::{Action, ClientId, CloseReason, Context, Handler, OrderFault, Settings};
 use crate::hub::away::{Back, Return};
 use crate::hub::selector::namespace_of;
 use crate::hub::socket_order::{SocketFacts, SocketQuestion};
@@ -79,11 +81,11 @@ pub struct Session<S> {
 }
 
 fn malformed(error: SocketError) -> CloseReason {
-    CloseReason::Malformed(error.reason())
+    CloseReason::Malformed(error.into())
 }
 
 fn unreadable(error: EngineError) -> CloseReason {
-    CloseReason::Malformed(error.reason())
+    CloseReason::Malformed(error.into())
 }
 
 impl<S> Session<S> {
@@ -246,7 +248,7 @@ impl<S> Session<S> {
         let outlet = sockets.engine.outlet();
         let outcome = match content {
             Content::Text(_) if outlet.is_msgpack => {
-                Err(CloseReason::Malformed("the endpoint speaks msgpack, and this is text"))
+                Err(CloseReason::Malformed(OrderFault::TextForMsgPack.into()))
             }
             Content::Text(text) => {
                 let limits = attachment_limits(cx);

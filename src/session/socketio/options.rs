@@ -1,6 +1,7 @@
 //! Options of the Socket.IO endpoint.
 
 use super::AdminOptions;
+use super::cookie::SessionCookie;
 use super::rules::Rule;
 use crate::base::pattern;
 
@@ -31,9 +32,8 @@ pub struct SocketIoOptions {
     /// Time from the request for a WebSocket that is to replace polls until the client uses it alone, in milliseconds; then
     /// it is closed, and polling goes on. Default 10,000.
     pub upgrade_timeout_ms: u64,
-    /// Name of a cookie with the session's id, which the first answer to a polling client sets, so that a load balancer can
-    /// send all requests of a session to one server: `HttpOnly`, `Path=/`, `SameSite=Lax`. Default empty: no cookie.
-    pub cookie: String,
+    /// The cookie that the first answer to a polling client sets. Default none.
+    pub cookie: SessionCookie,
     /// Time for which a socket is kept whose connection has ended, in milliseconds: its client may return to it
     /// (connection state recovery). 0 (default): not at all.
     pub recovery_ttl_ms: u64,
@@ -136,7 +136,7 @@ impl Default for SocketIoOptions {
             namespaces_max: 64,
             transports: vec!["polling".to_owned(), "websocket".to_owned()],
             upgrade_timeout_ms: 10_000,
-            cookie: String::new(),
+            cookie: SessionCookie::default(),
             recovery_ttl_ms: 0,
             recovery_bytes_max: 16 << 20,
             recovery_sockets_max: 100_000,

@@ -208,7 +208,13 @@ impl<'s> Emit<'s> {
         channel.map_err(|error| self.wrong.get_or_insert(error)).ok()
     }
 
-    /// Drops the event for sockets that have not read what was sent before.
+    /// Sends the event to sockets of this process only. So far those are all, so that it changes nothing.
+    pub fn local(self) -> Self {
+        self
+    }
+
+    /// Drops the event for sockets that have not read what was sent before, and for those on polling without a waiting
+    /// request.
     pub fn volatile(mut self) -> Self {
         self.is_volatile = true;
         self

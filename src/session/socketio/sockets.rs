@@ -39,11 +39,12 @@ use crate::proto::ws::Decoder;
 use crate::session::bound::Bound;
 use crate::session::engine::{Engine, EngineOpening, Handshake, Outlet};
 use crate::session::labels::EventRefusal;
-use crate::session::{Action, ClientId, CloseReason, Context, Handler, Settings};
+use crate::session::{Action, ClientId, CloseReason, Context, Handler, OrderFault, PacketFault, Settings};
 use connecting::Newcomer;
 pub(super) use connecting::{GREETING_MS, auth_text};
 use pending::{Pending, Waiting};
 pub(super) use plain::Plain;
+use rates::ignore;
 use reports::report_end;
 pub(super) use resting::Stored;
 pub(crate) use returning::end_away;
@@ -52,7 +53,7 @@ use waiting::{Held, Logic};
 
 /// The root namespace.
 const ROOT: &str = "/";
-const SECOND_CONNECT: CloseReason = CloseReason::Malformed("a second CONNECT for one namespace");
+const SECOND_CONNECT: CloseReason = CloseReason::Malformed(PacketFault::Order(OrderFault::SecondConnect));
 
 /// The state of a connection, except for its WebSocket.
 #[derive(Debug)]
@@ -247,16 +248,15 @@ impl<S> Sockets<S> {
             }
             (PacketBody::Connect { auth, query }, None) => self.connect(namespace, auth, query, handler, cx),
             (PacketBody::Connect { .. }, Some(_)) => Err(SECOND_CONNECT),
-            (PacketBody::ConnectError(_), _) => {
-                Err(CloseReason::Malformed("CONNECT_ERROR, which only servers send"))
+            (PacketBody::ConnectError(_), _) => Err(CloseReason::Malformed(OrderFault::ConnectError.into())),
+            (PacketBody::Disconnect | PacketBody::Event(_) | PacketBody::Ack { .. }, None)
+                if self.next_number == 0 =>
+            {
+                Err(CloseReason::Malformed(OrderFault::BeforeConnect.into()))
             }
-            (PacketBody::Disconnect | PacketBody::Event(_) | PacketBody::Ack { .. }, None) => {
-                // It may have crossed with a DISCONNECT of the server, or follow a refused CONNECT.
-                match self.next_number {
-                    0 => Err(CloseReason::Malformed("a packet before any CONNECT")),
-                    _ => Ok(()),
-                }
-            }
+            // They may have crossed with a DISCONNECT of the server, or follow a refused CONNECT.
+            (PacketBody::Disconnect, None) => Ok(()),
+            (PacketBody::Event(_) | PacketBody::Ack { .. }, None) => ignore(EventRefusal::NotConnected, cx),
             (PacketBody::Disconnect, Some(at)) => {
                 match self.list[at].is_busy() {
                     true => self.list[at].logic_mut().hold(Held::Leave),
@@ -268,7 +268,7 @@ impl<S> Sockets<S> {
             (PacketBody::Event(_) | PacketBody::Ack { .. }, Some(at))
                 if self.list[at].stage == Stage::Entering =>
             {
-                Ok(())
+                ignore(EventRefusal::NotConnected, cx)
             }
             (PacketBody::Event(event), Some(at)) => {
                 self.greet(at, Bound::answer(), handler, cx)?;
@@ -330,7 +330,9 @@ impl<S> Sockets<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         // An answer that nobody waits for, or waits for no longer, is ignored.
-        let Some(id) = id.filter(|id| self.list[at].acks.is_awaited(*id)) else { return Ok(()) };
+        let Some(id) = id.filter(|id| self.list[at].acks.is_awaited(*id)) else {
+            return ignore(EventRefusal::UnknownAck, cx);
+        };
         let plain = Plain::of(args)?;
         let (args, attachments) = plain.read(args, attachments)?;
         match self.list[at].acks.answered(id) {

@@ -62,8 +62,9 @@ impl<W: World> Carry<W> {
         let goodbye = conn.goodbye(&reason);
         let said = goodbye.as_ref().unwrap_or(&reason);
         let is_secure_goodbye = std::mem::take(&mut conn.has_left) && conn.tls().is_some();
-        // A client that does not answer pings polls no more; one that sends what it must not has its answer.
-        let is_answered = matches!(said, CloseReason::Malformed(_)) && !self.parked.contains_key(&key);
+        // A client that does not answer pings polls no more; one that sends what it must not, or the end, has its answer.
+        let is_answered = matches!(said, CloseReason::Malformed(_) | CloseReason::Peer(_))
+            && !self.parked.contains_key(&key);
         let is_silent = conn.socket.is_none() && (*said == CloseReason::NoPong || is_answered);
         let is_gone = *said == CloseReason::Transport
             || is_silent
@@ -226,7 +227,11 @@ impl<W: World> Carry<W> {
                 let is_too_big = matches!(violation, Violation::FrameTooBig | Violation::MessageTooBig);
                 c.limited_message_bytes.add(u64::from(is_too_big));
             }
-            CloseReason::BadRequest | CloseReason::Malformed(_) => c.violations.add(1),
+            CloseReason::BadRequest => c.violations.add(1),
+            CloseReason::Malformed(fault) => {
+                c.violations.add(1);
+                c.told.packet_faults[fault.place()].add(1);
+            }
             CloseReason::HandshakeTimeout | CloseReason::Stale => c.handshake_timeouts.add(1),
             CloseReason::MessageTimeout => c.message_timeouts.add(1),
             CloseReason::NoPong | CloseReason::Idle => c.heartbeats_missed.add(1),

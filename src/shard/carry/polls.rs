@@ -10,7 +10,7 @@ use super::Carry;
 use super::conn::Stage;
 use crate::base::outbox::Outbox;
 use crate::base::slots::Key;
-use crate::session::{PlainResponse, Poll, PollAsk, PollRefusal, fetched, posted};
+use crate::session::{PacketFault, PlainResponse, Poll, PollAsk, PollRefusal, fetched, posted};
 use crate::shard::World;
 use crate::shard::desk::{Receipt, Window};
 use crate::shard::mailbox::Letter;
@@ -62,6 +62,12 @@ impl<W: World> Carry<W> {
         self.post.send(shard, Letter::Poll { receipt, session, ask, identity, charge });
     }
 
+    /// Whether a volatile event is not for this connection: it has unsent bytes, or it is polled and no poll waits.
+    pub(in crate::shard) fn is_behind(&self, key: Key) -> bool {
+        let is_polled = |socket: &Option<_>| socket.is_none() && !self.parked.contains_key(&key);
+        self.conns.entry(key).is_some_and(|conn| conn.outbox.is_some() || is_polled(&conn.socket))
+    }
+
     /// Answers a request on the connection of a poll.
     pub(in crate::shard) fn answer_request(&mut self, receipt: Receipt, response: PlainResponse) {
         self.post.send(receipt.shard, Letter::Served { receipt, response: Some(Box::new(response)) });
@@ -81,6 +87,7 @@ impl<W: World> Carry<W> {
                 self.answer_request(first.receipt, ended);
             }
             self.refuse_request(poll.receipt, PollRefusal::BadRequest);
+            self.counters.told.packet_faults[PacketFault::SECOND_POLL].add(1);
             return false;
         }
         self.parked.insert(session, poll);
@@ -100,10 +107,7 @@ impl<W: World> Carry<W> {
         };
         let Some(Parked { receipt, opens }) = self.parked.remove(&key) else { return };
         let mut response = fetched(content(outbox));
-        let cookie = &self.settings.socketio.cookie;
-        if opens && !cookie.is_empty() {
-            let sid = self.settings.secret.session(self.post.shard(), key);
-            let line = format!("Set-Cookie: {cookie}={sid}; Path=/; HttpOnly; SameSite=Lax\r\n");
+        if opens && let Some(line) = conn.session.cookie_line(&self.settings, self.post.shard(), key) {
             response.head.to_mut().push_str(&line);
         }
         let charge = self.budget.hold(response.body.len());

@@ -233,7 +233,7 @@ impl<W: World> Channels<W> {
         let key = receiver.key();
         let Some(conn) = self.carry.conns.entry(key) else { return };
         let is_open = conn.stage == Stage::Open && !conn.has_left;
-        let is_dropped = delivery.is_volatile && conn.outbox.is_some();
+        let is_dropped = delivery.is_volatile && self.carry.is_behind(key);
         if !is_open || is_dropped || delivery.not_to == Some(key) {
             return;
         }

@@ -104,8 +104,7 @@ impl<W: World> Clients<W> {
     ) {
         let number = self.channels.begin_question(home, keys.len());
         for key in keys {
-            let is_behind = self.channels.carry.conns.entry(key).is_some_and(|conn| conn.outbox.is_some());
-            let is_dropped = question.is_volatile && is_behind;
+            let is_dropped = question.is_volatile && self.channels.carry.is_behind(key);
             let mut is_told = false;
             self.tell_handler(key, |session, _, cx| {
                 is_told = true;

@@ -316,6 +316,37 @@ fn orders_about_a_user_reach_its_sockets() {
     served.end();
 }
 
+/// The hook is asked at the end of an identity, and prolongs it, or ends the connection.
+#[test]
+fn the_refresh_hook_prolongs_an_identity_or_ends_it() {
+    let application = Application::start();
+    let endpoint = hook(&application, "refresh")["endpoint"].as_str().unwrap().to_owned();
+    let served = Served::start(|config| {
+        let outside = Arc::make_mut(&mut config.outside);
+        outside.refresh = Some(HookOptions { endpoint, timeout_ms: 20_000, ..HookOptions::default() });
+    });
+    for (result, prolongs) in
+        [(json!({"expire_at": now_s() + 3600}), true), (json!({"expired": true}), false), (json!({}), false)]
+    {
+        let (_, mut peer) = served.client(&json!({"sub": "ann", "exp": now_s() + 2}));
+        let asked = application.answer("refresh", json!({"result": result}));
+        assert_eq!((&asked["user"], &asked["protocol"]), (&json!("ann"), &json!("socketio")), "{asked}");
+        if prolongs {
+            peer.send(TEXT, "40/b,{}");
+            assert!(text(&mut peer).starts_with("44/b,"), "the connection goes on");
+        } else {
+            assert_eq!(peer.frame().close_code(), Some(3005), "{result}");
+        }
+    }
+    // Over polling, too.
+    let mut client = Polling::at(served.address);
+    client.post(&format!("40{}", json!({"token": token(&json!({"sub": "ann", "exp": now_s() + 2}))})));
+    client.packets(2);
+    application.answer("refresh", json!({"result": {"expired": true}}));
+    assert_eq!(client.packets(1), ["1"], "the end of the session");
+    served.end();
+}
+
 /// Over polling, a session is identified and expires as one by WebSocket.
 #[test]
 fn a_token_says_who_a_polling_socket_is() {

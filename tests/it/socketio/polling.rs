@@ -5,10 +5,11 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use throng::SocketIoOptions;
+use throng::socketio::{SameSite, SessionCookie};
 
 use super::Running;
-use crate::support::Peer;
 use crate::support::peer::TEXT;
+use crate::support::{Peer, Server};
 
 pub(crate) const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
 
@@ -176,6 +177,7 @@ fn a_session_ends_with_its_client_its_server_and_its_poll() {
     // The client: its parked poll ends with a packet without effect.
     let mut client = Polling::client(&running);
     client.gets.send("GET", &client.target, "", "");
+    std::thread::sleep(Duration::from_millis(50));
     client.post("1");
     assert_eq!(client.gets.answer().body, "6");
     refused(&mut client);
@@ -214,7 +216,7 @@ fn a_session_ends_with_its_client_its_server_and_its_poll() {
 #[test]
 fn a_cookie_comes_with_the_first_answer_alone() {
     let mut options = options();
-    options.cookie = "io".to_owned();
+    options.cookie = SessionCookie::named("io");
     let running = Running::start(options);
     let mut http = Http::new(&running);
     let open = http.get(POLLING);
@@ -228,6 +230,21 @@ fn a_cookie_comes_with_the_first_answer_alone() {
     let mut peer = Peer::connect(running.address);
     peer.send_bytes(crate::support::peer::upgrade(super::PATH, "").as_bytes());
     assert!(!peer.response_head().head.contains("Set-Cookie"), "as at the reference");
+    running.end();
+    // Other attributes, and the id of a client of Engine.IO 3.
+    let mut options = self::options();
+    options.allow_eio3 = true;
+    options.cookie = SessionCookie {
+        max_age_s: Some(60),
+        is_secure: true,
+        same_site: SameSite::None,
+        ..SessionCookie::named("n")
+    };
+    let running = Running::start(options);
+    let open = Http::new(&running).get(&POLLING.replace('4', "3"));
+    let sid = open.body.split('"').nth(3).unwrap();
+    let cookie = format!("\r\nSet-Cookie: n={sid}; Max-Age=60; Path=/; HttpOnly; Secure; SameSite=None\r\n");
+    assert!(open.head.contains(&cookie), "{open:?}");
     running.end();
     // Without the option there is none.
     let running = Running::start(self::options());
@@ -308,4 +325,39 @@ fn one_connection_opens_no_more_sessions_than_its_address_may() {
     let statuses: Vec<u16> = (0..12).map(|_| http.get(POLLING).status).collect();
     assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
     running.end();
+}
+
+/// As at the reference: a volatile event is for those that can take it now.
+#[test]
+fn volatile_events_are_dropped_for_a_client_without_a_waiting_poll() {
+    let rules = "[[socketio.rules]]\nevent = \"now\"\ndo = \"emit\"\nvolatile = true\n\
+                 [[socketio.rules]]\nevent = \"*\"\ndo = \"emit\"\n";
+    let server = Server::configured(
+        &format!(
+            "[client]\nallow_anonymous_connect_without_token = true\n[socketio]\nenabled = true\n{rules}"
+        ),
+        &[],
+    );
+    let mut client = Polling::at(server.address);
+    client.post("40");
+    assert!(client.packets(1)[0].starts_with("40{"));
+    let mut sender = Peer::open(server.address, super::PATH);
+    super::text(&mut sender);
+    sender.send(TEXT, "40");
+    super::text(&mut sender);
+    let mut emit = |event: &str| {
+        let packet = format!("42[\"{event}\"]");
+        sender.send(TEXT, packet.as_str());
+        assert_eq!(super::text(&mut sender), packet, "over WebSocket nothing is unsent");
+    };
+    // Without a poll, and behind output that waits for one.
+    emit("now");
+    emit("kept");
+    emit("now");
+    emit("last");
+    assert_eq!(client.packets(2), ["42[\"kept\"]", "42[\"last\"]"]);
+    client.gets.send("GET", &client.target, "", "");
+    server.await_metric("throng_polls_waiting", 1);
+    emit("now");
+    assert_eq!(client.gets.answer().body, "42[\"now\"]");
 }

@@ -15,7 +15,8 @@ fn alter(slot: Slot<'_>) {
         Slot::Rate(v) => *v += 1,
         Slot::Milliseconds(v, _) | Slot::Duration(v, _) | Slot::Time(v) => *v += 1,
         Slot::Switch(v) | Slot::Either(v, _) | Slot::Listed(v, _) => *v = !*v,
-        Slot::Text(v, _) | Slot::Cookie(v) | Slot::Secret(v) | Slot::Filter(v) => v.push_str("-x"),
+        Slot::Text(v, _) | Slot::Secret(v) | Slot::Filter(v) => v.push_str("-x"),
+        Slot::Cookie(v) => v.name.push_str("-x"),
         // A named hook would replace the unnamed one.
         Slot::HookName(_) => {}
         Slot::DataFormat(v) => *v = DataFormat::Json,

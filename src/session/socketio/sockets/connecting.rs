@@ -16,6 +16,7 @@ use crate::proto::engine::EngineProtocol;
 use crate::proto::socketio::effects;
 use crate::proto::socketio::{AttachmentStore, Raw, SocketError, msgpack, query_as_json, write};
 use crate::session::bound::Bound;
+use crate::session::labels::ConnectRefusal;
 use crate::session::socketio::acks::Acks;
 use crate::session::socketio::admin::NAMESPACE;
 use crate::session::socketio::events::{Admit, Connecting, Why};
@@ -74,7 +75,11 @@ impl<S> Sockets<S> {
         let is_too_long = namespace.len() > cx.settings.channel_name_bytes_max;
         if is_full || is_too_long {
             self.note_refused();
-            let why = if is_too_long { "Invalid namespace" } else { "too many namespaces on one connection" };
+            let (why, refusal) = match is_too_long {
+                true => ("Invalid namespace", ConnectRefusal::LongName),
+                false => ("too many namespaces on one connection", ConnectRefusal::TooMany),
+            };
+            cx.told.connects_refused[refusal.place()].add(1);
             self.refuse(namespace, why, None, cx);
             return Ok(());
         }
@@ -155,6 +160,7 @@ impl<S> Sockets<S> {
             Admit::In(state) => state,
             Admit::Out { message, data } => {
                 self.release(&identity, cx);
+                cx.told.connects_refused[ConnectRefusal::Application.place()].add(1);
                 self.refuse(namespace, &message, data.as_deref().map(RawValue::get), cx);
                 return Ok(());
             }

@@ -15,6 +15,12 @@ pub(super) struct Buckets {
     answers: Bucket,
 }
 
+/// Counts a packet that has no effect.
+pub(super) fn ignore(why: EventRefusal, cx: &Context<'_>) -> Result<(), CloseReason> {
+    cx.told.events_refused[why.place()].add(1);
+    Ok(())
+}
+
 impl<S> Sockets<S> {
     /// Counts a packet.
     ///

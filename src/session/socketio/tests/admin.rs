@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::hub::socket_order::{Gathered, SocketDeed, SocketFacts};
-use crate::session::AdminOptions;
 use crate::session::socketio::admin::shown;
+use crate::session::{AdminOptions, OrderFault};
 
 const RIGHT: &str = "40/admin,{\"username\":\"ann\",\"password\":\"a password\"}";
 
@@ -95,7 +95,7 @@ fn a_wrong_login_is_refused_and_a_second_one_ends_the_connection() {
         let login = format!("40/admin{auth}");
         talk.send(&login).unwrap();
         assert_eq!(talk.texts(), ["44/admin,{\"message\":\"invalid credentials\"}"], "{auth}");
-        let ended = Err(CloseReason::Malformed("two wrong logins to /admin"));
+        let ended = Err(CloseReason::Malformed(OrderFault::WrongLogins.into()));
         assert_eq!(talk.send(&login), ended, "{auth}");
     }
     // A page that is not logged in asks in vain; and without credentials in the configuration the application decides.

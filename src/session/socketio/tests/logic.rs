@@ -266,7 +266,9 @@ fn every_refusal_has_its_place() {
         EventRefusal::Effect,
         EventRefusal::Hook,
         EventRefusal::Gone,
+        EventRefusal::NotConnected,
+        EventRefusal::UnknownAck,
     ];
-    assert_eq!(all.map(EventRefusal::place), [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(all.map(EventRefusal::place), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(EventRefusal::NAMES.len(), all.len());
 }
