@@ -18,7 +18,7 @@ mod tests;
 use std::fmt;
 
 pub use payload::{
-    PacketsRead, PayloadForm, PayloadWriter, is_binary_v3, read_payload, shortest_v3, wrap_v3,
+    PacketsLeft, PacketsRead, PayloadForm, PayloadWriter, is_binary_v3, read_payload, shortest_v3, wrap_v3,
 };
 pub(in crate::proto) use put::{append_base64, put_base64_of, put_number, put_string};
 pub use request::{EngineQuery, EngineRefusal, Open, TransportAsked};

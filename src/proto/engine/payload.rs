@@ -56,13 +56,70 @@ enum Left<'a> {
     Binary(&'a [u8]),
 }
 
-impl<'a> PacketsRead<'a> {
-    /// The packets that have not been read, as a body; `None` when there are none.
-    pub fn rest(&self) -> Option<&'a [u8]> {
+impl PacketsRead<'_> {
+    /// The packets that have not been read, to be read later; `None` when there are none.
+    pub fn left(&self) -> Option<PacketsLeft> {
+        let body = match self.left {
+            Left::Separated(left) => Body::Separated(left?.to_owned()),
+            Left::Counted("") | Left::Binary([]) => return None,
+            Left::Counted(left) => Body::Counted(left.to_owned()),
+            Left::Binary(left) => Body::Binary(left.to_vec()),
+        };
+        Some(PacketsLeft { body, at: 0 })
+    }
+
+    /// Bytes that have not been read; `None` behind the last packet.
+    fn bytes_left(&self) -> Option<usize> {
         match self.left {
-            Left::Separated(left) => left.map(str::as_bytes),
-            Left::Counted(left) => Some(left.as_bytes()).filter(|left| !left.is_empty()),
-            Left::Binary(left) => Some(left).filter(|left| !left.is_empty()),
+            Left::Separated(left) => left.map(str::len),
+            Left::Counted(left) => Some(left.len()).filter(|&bytes| bytes > 0),
+            Left::Binary(left) => Some(left.len()).filter(|&bytes| bytes > 0),
+        }
+    }
+}
+
+/// The rest of a body, of which packets are read from time to time: it is neither copied nor checked again.
+#[derive(Debug)]
+pub struct PacketsLeft {
+    body: Body,
+    /// Where the first packet begins that has not been read.
+    at: usize,
+}
+
+#[derive(Debug)]
+enum Body {
+    Separated(String),
+    Counted(String),
+    Binary(Vec<u8>),
+}
+
+impl PacketsLeft {
+    /// The packets, from the first that has not been read.
+    pub fn read(&self) -> PacketsRead<'_> {
+        let left = match &self.body {
+            Body::Separated(body) => Left::Separated(Some(&body[self.at..])),
+            Body::Counted(body) => Left::Counted(&body[self.at..]),
+            Body::Binary(body) => Left::Binary(&body[self.at..]),
+        };
+        PacketsRead { left, is_begun: false }
+    }
+
+    /// The position in [`PacketsLeft::read`] of those that it has not read now; `None` when there are none.
+    pub fn place_of(&self, packets: &PacketsRead<'_>) -> Option<usize> {
+        packets.bytes_left().map(|bytes| self.bytes() - bytes)
+    }
+
+    /// Goes on at a position of [`PacketsLeft::place_of`].
+    #[must_use]
+    pub fn at(self, at: usize) -> Self {
+        Self { at, ..self }
+    }
+
+    /// Bytes of the whole body.
+    pub fn bytes(&self) -> usize {
+        match &self.body {
+            Body::Separated(body) | Body::Counted(body) => body.len(),
+            Body::Binary(body) => body.len(),
         }
     }
 }

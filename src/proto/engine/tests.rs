@@ -34,6 +34,20 @@ fn read_all(protocol: EngineProtocol, is_binary: bool, body: &[u8]) -> Result<Ve
     read_payload(protocol, is_binary, body)?.map(|packet| plain(packet?)).collect()
 }
 
+/// The same, with a wait behind each packet.
+fn read_in_pieces(protocol: EngineProtocol, is_binary: bool, body: &[u8]) -> Result<Vec<Plain>, EngineError> {
+    let mut packets = read_payload(protocol, is_binary, body)?;
+    let mut all: Vec<Plain> =
+        packets.next().map(|packet| plain(packet?)).into_iter().collect::<Result<_, _>>()?;
+    let mut left = packets.left();
+    while let Some(body) = left.take() {
+        let mut packets = body.read();
+        all.extend(packets.next().map(|packet| plain(packet?)).transpose()?);
+        left = body.place_of(&packets).map(|at| body.at(at));
+    }
+    Ok(all)
+}
+
 fn message(text: &str) -> Plain {
     Plain::Text(PacketKind::Message, text.to_owned())
 }
@@ -302,6 +316,7 @@ proptest! {
                 prop_assert!(fits);
             }
             prop_assert_eq!(read_all(protocol, is_binary, &body), Ok(packets.clone()));
+            prop_assert_eq!(read_in_pieces(protocol, is_binary, &body), Ok(packets.clone()));
             // Any cut of it is read or refused, and what is read of it is of the front.
             for end in 0..body.len() {
                 let Ok(read) = read_payload(protocol, is_binary, &body[..end]) else { continue };

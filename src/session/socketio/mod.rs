@@ -67,12 +67,12 @@ use crate::hub::socket_order::{SocketFacts, SocketQuestion};
 use crate::hub::socket_place::SocketPlace;
 use crate::hub::words::Reply;
 use crate::proto::engine::{
-    Content, EngineError, EnginePacket, EngineProtocol, PacketKind, read_message, read_payload,
+    Content, EngineError, EnginePacket, EngineProtocol, PacketKind, PacketsRead, read_message, read_payload,
 };
 use crate::proto::socketio::{AttachmentLimits, Packet, SocketError, msgpack};
 use crate::proto::ws::{Deflate, Kind};
 pub(crate) use sockets::end_away;
-use sockets::{Rest, Sockets, Stored};
+use sockets::{Sockets, Stored};
 
 /// A connection with Socket.IO.
 #[derive(Debug)]
@@ -126,18 +126,29 @@ impl<S> Session<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let mut packets = read_payload(self.outlet().protocol, is_binary, body).map_err(unreadable)?;
+        if self.take_packets(&mut packets, handler, cx)? {
+            self.sockets.wake().rest.get_or_insert_default().body = packets.left();
+        }
+        Ok(())
+    }
+
+    /// Takes packets of a body; returns whether the others have to wait.
+    fn take_packets<H: Handler<State = S>>(
+        &mut self,
+        packets: &mut PacketsRead<'_>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, CloseReason> {
         let mut has_messages = false;
-        while let Some(packet) = packets.next() {
+        for packet in packets {
             cx.counts.messages_in += 1;
             has_messages |= self.take(packet.map_err(unreadable)?, handler, cx)?;
             if self.takes_no_more(cx) {
-                let rest = self.sockets.wake().rest.get_or_insert_default();
-                rest.body = packets.rest().map(|rest| (rest.to_vec(), is_binary));
-                break;
+                return Ok(true);
             }
         }
         self.rest_after(has_messages);
-        Ok(())
+        Ok(false)
     }
 
     /// Returns to the small form after heartbeats. Not after each event: that would cost a busy client a sixth of its CPU.
@@ -171,18 +182,29 @@ impl<S> Session<S> {
         if self.takes_no_more(cx) {
             return Ok(());
         }
-        let Some(rest) = self.sockets.wake().rest.take() else { return Ok(()) };
-        let Rest { body, mut frames } = *rest;
-        if let Some((body, is_binary)) = body {
-            self.post(&body, is_binary, handler, cx)?;
+        let Some(mut rest) = self.sockets.wake().rest.take() else { return Ok(()) };
+        if let Some(left) = rest.body.take() {
+            let mut packets = left.read();
+            if self.take_packets(&mut packets, handler, cx)? {
+                let at = left.place_of(&packets);
+                rest.body = at.map(|at| left.at(at));
+                self.sockets.wake().rest = Some(rest);
+                return Ok(());
+            }
         }
-        let mut pongs = Pongs::default();
-        let outcome = self.receive(&mut frames, handler, &mut pongs, cx);
+        let (mut pongs, at) = (Pongs::default(), rest.frames_at);
+        let mut input = &mut rest.frames[at..];
+        let outcome = self.take_frames(&mut input, handler, &mut pongs, cx);
+        let left = input.len();
         pongs.finish(cx);
         if let Some(decoder) = self.sockets.decoder_mut() {
             decoder.note_time(cx.now_ms);
         }
-        outcome
+        if outcome? {
+            rest.frames_at = rest.frames.len() - left;
+            self.sockets.wake().rest = Some(rest);
+        }
+        Ok(())
     }
 
     pub(super) fn deflate(&self) -> Deflate {
@@ -210,21 +232,34 @@ impl<S> Session<S> {
             rest.frames.extend_from_slice(input);
             return Ok(());
         }
-        let Outlet { deflate, protocol, .. } = sockets.engine.outlet();
+        if self.take_frames(&mut input, handler, pongs, cx)? {
+            self.sockets.wake().rest.get_or_insert_default().frames.extend_from_slice(input);
+        }
+        Ok(())
+    }
+
+    /// Takes WebSocket frames; returns whether the rest of the input has to wait.
+    fn take_frames<H: Handler<State = S>>(
+        &mut self,
+        input: &mut &mut [u8],
+        handler: &mut H,
+        pongs: &mut Pongs,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, CloseReason> {
+        let Outlet { deflate, protocol, .. } = self.outlet();
         let mut has_messages = false;
         while let Some((kind, payload)) =
-            next_message(&mut self.sockets.wake().decoder, &mut input, deflate, pongs, cx)?
+            next_message(&mut self.sockets.wake().decoder, input, deflate, pongs, cx)?
         {
             let packet = read_message(protocol, kind == Kind::Text, &payload);
             has_messages |= self.take(packet.map_err(unreadable)?, handler, cx)?;
             cx.press.reclaim(payload);
             if self.takes_no_more(cx) {
-                self.sockets.wake().rest.get_or_insert_default().frames.extend_from_slice(input);
-                break;
+                return Ok(true);
             }
         }
         self.rest_after(has_messages);
-        Ok(())
+        Ok(false)
     }
 
     /// Takes a packet of Engine.IO; returns whether it was a message.

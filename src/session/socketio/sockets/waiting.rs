@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::base::bucket::Bucket;
+use crate::proto::engine::PacketsLeft;
 use crate::proto::socketio::{AttachmentStore, JsonArgs};
 use crate::session::CloseReason;
 use crate::session::socketio::events::{AckId, Event};
@@ -180,15 +181,17 @@ impl Logic {
 /// Input that was read while sockets could take no more.
 #[derive(Debug, Default)]
 pub(in crate::session::socketio) struct Rest {
-    /// The rest of a body with packets, and whether that is binary.
-    pub(in crate::session::socketio) body: Option<(Vec<u8>, bool)>,
+    /// The rest of a body with packets.
+    pub(in crate::session::socketio) body: Option<PacketsLeft>,
     /// Bytes of WebSocket frames.
     pub(in crate::session::socketio) frames: Vec<u8>,
+    /// Where those begin that have not been read.
+    pub(in crate::session::socketio) frames_at: usize,
 }
 
 impl Rest {
     pub(super) fn held_bytes(&self) -> usize {
-        let body = self.body.as_ref().map_or(0, |(body, _)| body.capacity());
+        let body = self.body.as_ref().map_or(0, PacketsLeft::bytes);
         size_of::<Self>() + body + self.frames.capacity()
     }
 }

@@ -136,6 +136,33 @@ fn a_client_that_leaves_and_comes_back_has_its_events_handled_before() {
     assert!(matches!(talk.send("40"), Err(CloseReason::Malformed(_))));
 }
 
+/// What was read while sockets could take no more is taken in order, one event per answer, from a body and from frames.
+#[test]
+fn a_long_input_goes_on_with_each_answer() {
+    let mut talk = with_rules(vec![in_room("say")]);
+    talk.settings.socketio.events_waiting_max = 2;
+    let texts: Vec<String> = (0..40).map(|number| format!("42[\"say\",\"a\",{number}]")).collect();
+    let (body, frames) = texts.split_at(20);
+    talk.call(|session, app, cx| session.post(body.join("\x1e").as_bytes(), false, app, cx)).unwrap();
+    assert!(talk.session.is_full());
+    let mut input = Vec::new();
+    for text in frames {
+        input.extend([0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0]);
+        input.extend_from_slice(text.as_bytes());
+    }
+    let (first, second) = input.split_at_mut(100);
+    talk.bytes(first).unwrap();
+    tell_rooms(&mut talk, &["a"]).unwrap();
+    assert!(talk.session.is_full() && talk.session.held_bytes() > 400);
+    talk.bytes(second).unwrap();
+    (0..39).for_each(|_| tell_rooms(&mut talk, &["a"]).unwrap());
+    let sent: Vec<String> =
+        emits(&mut talk).iter().map(|emit| String::from_utf8(emit.data.to_vec()).unwrap()).collect();
+    let expected: Vec<String> = texts.iter().map(|text| text[1..].to_owned()).collect();
+    assert_eq!(sent, expected);
+    assert!(!talk.session.is_full() && talk.session.held_bytes() == 0);
+}
+
 /// An order may end the socket while its event is asked about.
 #[test]
 fn who_is_disconnected_while_it_leaves_and_comes_back_is_connected() {
