@@ -136,7 +136,7 @@ fn a_client_that_leaves_and_comes_back_has_its_events_handled_before() {
     assert!(matches!(talk.send("40"), Err(CloseReason::Malformed(_))));
 }
 
-/// What was read while sockets could take no more is taken in order, one event per answer, from a body and from frames.
+/// Input that was read while sockets could take no more is taken in order, one event per answer, from a body and from frames.
 #[test]
 fn a_long_input_goes_on_with_each_answer() {
     let mut talk = with_rules(vec![in_room("say")]);
