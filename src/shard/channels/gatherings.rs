@@ -24,8 +24,8 @@ use crate::session::SocketReply;
 use crate::shard::World;
 use crate::shard::mailbox::{Asker, Letter};
 
-/// Maximum number of gatherings at a time for a further question to clients, whose answers take time. Other orders are
-/// carried out in the turns in which they arrive, and none is dropped.
+/// Maximum number of gatherings of a home at a time for a further question to clients, whose answers take time. Other
+/// orders are carried out in the turns in which they arrive, and none is dropped.
 const GATHERINGS_MAX: usize = 10_000;
 
 /// The receiver of what is gathered.
@@ -66,6 +66,8 @@ enum Held {
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Gatherings {
     open: HashMap<u32, Gathering>,
+    /// Number of those in which this shard is the home, and gathers the parts of all shards.
+    of_home: usize,
     last: u32,
     /// Whether an order to join is being carried out.
     is_joining: bool,
@@ -114,6 +116,7 @@ impl Gatherings {
                 break;
             }
         }
+        self.of_home += usize::from(!matches!(receiver, Receiver::Home(..)));
         let sum = Gathered::default();
         let gathering = Gathering { receiver, left, sum, charged: 0, is_whole: false, holds: false };
         self.open.insert(self.last, gathering);
@@ -135,6 +138,7 @@ impl Gatherings {
             return None;
         }
         let ended = self.open.remove(&number)?;
+        self.of_home -= usize::from(!matches!(ended.receiver, Receiver::Home(..)));
         heap::ease_table(&mut self.open);
         budget.release(ended.charged);
         Some(ended)
@@ -169,7 +173,7 @@ impl<W: World> Channels<W> {
             return self.gatherings.held.push_back(Held::Order(order, asker));
         }
         let asks = matches!(order.deed, SocketDeed::Ask(_));
-        if asks && self.gatherings.open.len() >= GATHERINGS_MAX {
+        if asks && self.gatherings.of_home >= GATHERINGS_MAX {
             return match asker {
                 None => {}
                 Some(asker @ Asker::Outside(_)) => {
