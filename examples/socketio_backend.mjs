@@ -15,15 +15,17 @@ const leave = (sid, state) => {
 };
 
 const events = {
+  __proto__: null, // names of events are a client's
   join({ sid, args: [room, name], state }) {
     if (typeof room !== "string" || typeof name !== "string") return { ack: [{ error: "join takes a room and a name" }] };
+    const left = state ? leave(sid, state) : [];
     if (!rooms.has(room)) rooms.set(room, new Map());
     rooms.get(room).set(sid, name);
     const came = { event: "came", args: [name], to: room, except: sid };
     return {
       ack: [{ members: [...rooms.get(room).values()] }],
       state: { room, name },
-      do: [...(state ? leave(sid, state) : []), { join: { rooms: room } }, { emit: came }],
+      do: [...left, { join: { rooms: room } }, { emit: came }],
     };
   },
   "chat message"({ args: [text], state }) {

@@ -20,8 +20,8 @@ def answer(asked):
     name, args, sid, state = asked["event"], asked["args"], asked["sid"], asked.get("state")
     if name == "join" and len(args) == 2 and all(isinstance(arg, str) for arg in args):
         room, who = args
-        ROOMS[room][sid] = who
         left = leave_room(sid, state) if state else []
+        ROOMS[room][sid] = who
         do = [*left, {"join": {"rooms": room}}, emit("came", who, to=room, **{"except": sid})]
         return {"ack": [{"members": list(ROOMS[room].values())}], "state": {"room": room, "name": who}, "do": do}
     if name == "chat message" and state:

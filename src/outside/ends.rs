@@ -21,41 +21,46 @@ use crate::shard::outside::SocketEnd;
 /// Maximum number of queued ends.
 pub(super) const ENDS_MAX: usize = 65_536;
 /// Maximum number of requests at a time.
-const REQUESTS_MAX: usize = 8;
-/// Pauses before a failed request is sent again: the first and the longest; each is twice the previous one.
+pub(super) const REQUESTS_MAX: usize = 8;
+/// Pauses after failed requests: the first and the longest; each is twice the previous one.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(20);
 
-/// The sockets of which an event is being asked about, each with its end, if it has ended meanwhile.
+/// The sockets of which events are being asked about: the number of questions of each, and its end, if it has ended
+/// meanwhile. There are several where a socket returns while its last connection's question is open.
 #[derive(Debug, Default)]
-pub(super) struct Busy(Mutex<HashMap<String, Option<SocketEnd>>>);
+pub(super) struct Busy(Mutex<HashMap<String, (u32, Option<SocketEnd>)>>);
 
 impl Busy {
     /// An event of this socket is asked about.
     pub(super) fn begin(&self, sid: &str) {
-        self.lock().insert(sid.to_owned(), None);
+        self.lock().entry(sid.to_owned()).or_default().0 += 1;
     }
 
     /// The answer about an event of the socket is there, with the new state if it has one. Returns the socket's end, if it
-    /// has ended meanwhile.
+    /// has ended meanwhile and no other question is open.
     pub(super) fn finish(&self, sid: &str, state: Option<String>) -> Option<SocketEnd> {
-        let mut end = self.lock().remove(sid).flatten()?;
-        end.state = state.map_or(end.state, |state| Some(state).filter(|state| state != "null"));
-        Some(end)
+        let mut all = self.lock();
+        let (open, end) = all.get_mut(sid)?;
+        if let (Some(end), Some(state)) = (end, state) {
+            end.state = Some(state).filter(|state| state != "null");
+        }
+        *open -= 1;
+        if *open > 0 {
+            return None;
+        }
+        all.remove(sid)?.1
     }
 
-    /// Keeps the end of a socket that is asked about; returns any other.
+    /// Keeps the end of a socket that is asked about; returns any other, or one that was kept before.
     fn keep(&self, end: SocketEnd) -> Option<SocketEnd> {
         match self.lock().get_mut(&end.sid) {
-            Some(place) => {
-                *place = Some(end);
-                None
-            }
+            Some((_, place)) => place.replace(end),
             None => Some(end),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Option<SocketEnd>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (u32, Option<SocketEnd>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,6 +111,8 @@ impl Ends {
 
     /// Adds the ends of sockets; may be called on any thread.
     pub(super) fn tell(&self, ends: Vec<SocketEnd>) {
+        // Those that wait for an answer are waited for, too.
+        self.counts.ends.told.fetch_add(ends.len() as u64, Relaxed);
         self.queue(ends.into_iter().filter_map(|end| self.busy.keep(end)));
     }
 
@@ -116,9 +123,7 @@ impl Ends {
 
     fn queue(&self, ends: impl Iterator<Item = SocketEnd>) {
         let mut waiting = self.lock();
-        let before = waiting.len();
         waiting.extend(ends);
-        self.counts.ends.told.fetch_add((waiting.len() - before) as u64, Relaxed);
         let over = waiting.len().saturating_sub(ENDS_MAX);
         waiting.drain(..over);
         drop(waiting);
@@ -152,6 +157,7 @@ impl Ends {
     }
 
     async fn send(self: Arc<Self>) {
+        let mut pause = PAUSE_MIN;
         while !self.is_closed.load(Relaxed) {
             let news = self.news.notified();
             let next = self.lock().pop_front();
@@ -159,18 +165,16 @@ impl Ends {
                 news.await;
                 continue;
             };
-            self.deliver(&end).await;
-            self.counts.ends.sent.fetch_add(1, Relaxed);
-            self.sent.notify_waiters();
-        }
-    }
-
-    /// Sends one end until it is accepted.
-    async fn deliver(&self, end: &SocketEnd) {
-        let mut pause = PAUSE_MIN;
-        while self.ask(end).await.is_err() && !self.is_closed.load(Relaxed) {
+            if self.ask(&end).await.is_ok() {
+                pause = PAUSE_MIN;
+                self.counts.ends.sent.fetch_add(1, Relaxed);
+                self.sent.notify_waiters();
+                continue;
+            }
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
+            // Behind all others: one that the application never accepts must not hold them up.
+            self.queue(std::iter::once(end));
         }
     }
 
@@ -213,5 +217,12 @@ mod tests {
             busy.keep(end("a"));
             assert_eq!(busy.finish("a", state).unwrap().state.as_deref(), kept);
         }
+        // It has returned while a question of its last connection is open.
+        busy.begin("a");
+        busy.begin("a");
+        assert_eq!(busy.finish("a", Some("2".to_owned())), None);
+        assert_eq!((busy.keep(end("a")), busy.keep(end("a"))), (None, Some(end("a"))));
+        assert_eq!(busy.finish("a", Some("3".to_owned())).unwrap().state.as_deref(), Some("3"));
+        assert_eq!(busy.finish("a", None), None);
     }
 }

@@ -47,6 +47,7 @@ struct Open {
     busy: Arc<ends::Busy>,
     /// Where ends of sockets go that waited for such a question.
     late_ends: Mutex<Weak<Ends>>,
+    counts: Arc<Counts>,
 }
 
 /// All unnamed hooks, in the order of [`place`].
@@ -94,6 +95,7 @@ impl Hooks {
             requests_max,
             busy: Arc::default(),
             late_ends: Mutex::new(Weak::new()),
+            counts: Arc::clone(counts),
         });
         Self::over(open, options, client, mailboxes, counts)
     }
@@ -153,7 +155,10 @@ impl Hooks {
         match to {
             Some(to) => to.tell_late(end),
             // A reload has removed the hook.
-            None => drop(end),
+            None => {
+                drop(end);
+                self.open.counts.ends.dropped.fetch_add(1, Relaxed);
+            }
         }
     }
 

@@ -142,6 +142,8 @@ for (const [language, command] of [
       assert.deepEqual(await ann.emitWithAck("join", "den", "ann"), { members: ["ann"] });
       assert.deepEqual(await ben.emitWithAck("join", "den", "ben"), { members: ["ann", "ben"] });
       assert.deepEqual(await eve.emitWithAck("join", "attic", "eve"), { members: ["eve"] });
+      assert.deepEqual(await eve.emitWithAck("join", "attic", "eve"), { members: ["eve"] }, "she is in it once");
+      assert.ok((await eve.emitWithAck("__proto__")).error, "no name of an event ends the backend");
       assert.deepEqual(await Promise.all(Array.from({ length: 20 }, (_, n) => ann.emitWithAck("chat message", n))), Array(20).fill("ok"));
       await until(() => ben.told.length === 20 && ann.told.length === 21, () => JSON.stringify([ann.told, ben.told]));
       assert.deepEqual(ben.told, Array.from({ length: 20 }, (_, n) => ["chat message", "ann", n]));

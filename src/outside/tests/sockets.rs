@@ -103,10 +103,23 @@ fn the_end_of_a_socket_comes_behind_its_last_event_with_the_new_state() {
     stage.world.tell_ends(vec![end("s"), end("other")]);
     // The request about the event is shown when it is answered.
     assert_eq!(backend.seen().json()["sid"], "other");
-    all_told(&stage);
+    assert!(stage.world.counts().ends.waiting() > 0, "a stop waits for the end behind the question");
     go_on.send(()).unwrap();
     stage.answer(0);
     assert_eq!(backend.seen().line, "POST /event");
     let last = backend.seen();
+    all_told(&stage);
     assert_eq!((last.json()["sid"].clone(), last.json()["state"].clone()), ("s".into(), 2.into()));
+}
+
+#[test]
+fn ends_that_are_never_accepted_do_not_hold_up_others() {
+    let backend = Backend::start(|seen| {
+        let is_good = seen.json()["sid"] == "good";
+        json(if is_good { "{}" } else { r#"{"error":{"code":1000,"message":"no"}}"# })
+    });
+    let stage = stage(&backend);
+    let bad = (0..super::super::ends::REQUESTS_MAX).map(|number| end(&format!("bad{number}")));
+    stage.world.tell_ends(bad.chain([end("good")]).collect());
+    while backend.seen().json()["sid"] != "good" {}
 }
